@@ -1,0 +1,143 @@
+"""Run every check and every test, in the order that finds faults soonest, and end with one closing line.
+
+Responsible for: which tests run side by side and which alone, on which database, and for counting them together.
+Not responsible for: what a test needs (its fixtures know) or for installing anything (scripts/install.sh, packages.sh).
+A skipped or expected-to-fail test counts as a failure: whatever can run must run. Only the marker `hardware` is left out.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+ALONE = ["tests/browser", "tests/journeys", "tests/faults"]
+WORKERS = 2
+# A run that hangs must not hold CI for ever; the whole of `make test` is meant to take under 15 minutes on 2 cores.
+RUN_SECONDS_MAX = 900
+LONG_RUN_SECONDS_MAX = 6 * 3600
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of pytest. may_be_empty: finding no test is no failure."""
+
+    title: str
+    arguments: list[str]
+    database: str = "wheel"
+    may_be_empty: bool = False
+    seconds_max: int = RUN_SECONDS_MAX
+
+
+@dataclass
+class Tally:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    complaints: list[str] = field(default_factory=list)
+
+    def add(self, report: Path) -> int:
+        """Count the JUnit report of one run and return how many tests it holds."""
+        suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
+        tests, failed, skipped = (
+            sum(int(suite.get(name, 0)) for suite in suites for name in names)
+            for names in (("tests",), ("failures", "errors"), ("skipped",))
+        )
+        self.passed += tests - failed - skipped
+        self.failed += failed
+        self.skipped += skipped
+        return tests
+
+    def complain(self, what: str) -> None:
+        self.failed += 1
+        self.complaints.append(what)
+
+
+HOUSE = Run("house rules", ["tests/house"])
+LONG = Run("what does not fit in CI", ["-m", "long", "-s", "tests"], seconds_max=LONG_RUN_SECONDS_MAX, may_be_empty=True)
+NORMAL = [
+    Run(
+        "side by side, PostgreSQL from the wheel",
+        ["-n", str(WORKERS), "-m", "not serial and not long and not hardware", "tests"]
+        + [f"--ignore={folder}" for folder in [*ALONE, "tests/house"]],
+    ),
+    Run(
+        "database tests again, on TimescaleDB",
+        ["-n", str(WORKERS), "-m", "database and not serial and not long and not hardware", "tests"]
+        + [f"--ignore={folder}" for folder in ALONE],
+        database="timescale",
+    ),
+    Run(
+        "alone: what measures time",
+        ["-m", "serial and not long and not hardware", "tests"] + [f"--ignore={folder}" for folder in ALONE],
+        may_be_empty=True,
+    ),
+    Run("alone: browser, journeys, faults", ["-m", "not long and not hardware", *ALONE]),
+]
+
+
+def announce(title: str) -> None:
+    print(f"\n-- {title}", flush=True)
+
+
+def check(title: str, command: list[str], tally: Tally) -> None:
+    announce(title)
+    if subprocess.run(command, check=False, cwd=ROOT, stdin=subprocess.DEVNULL).returncode:
+        tally.complain(title)
+
+
+def pytest(run: Run, folder: Path, tally: Tally) -> None:
+    """Run pytest once; a crash, a hang and an empty run are failures even where no test failed."""
+    announce(run.title)
+    report = folder / f"{abs(hash(run.title))}.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}", *run.arguments]
+    environment = {**os.environ, "PORTILLON_TEST_DATABASE": run.database}
+    failed_before = tally.failed
+    try:
+        code = subprocess.run(
+            command, check=False, cwd=ROOT, stdin=subprocess.DEVNULL, env=environment, timeout=run.seconds_max
+        ).returncode
+    except subprocess.TimeoutExpired:
+        tally.complain(f"{run.title}: stopped after {run.seconds_max} s")
+        return
+    tests = tally.add(report) if report.exists() else 0
+    if not tests and not run.may_be_empty:
+        tally.complain(f"{run.title}: no test ran")
+    elif code not in (0, 5) and tally.failed == failed_before:
+        tally.complain(f"{run.title}: pytest ended with {code}")
+
+
+def runs_of(mode: str) -> list[Run]:
+    return {"--check": [HOUSE], "--long": [LONG]}.get(mode, [HOUSE, *NORMAL])
+
+
+def main() -> int:
+    mode = sys.argv[1] if len(sys.argv) > 1 else ""
+    if mode not in ("", "--check", "--long"):
+        print("usage: run_tests.py [--check | --long]", file=sys.stderr)
+        return 2
+    tally, started = Tally(), time.monotonic()
+    if mode != "--long":
+        check("ruff", [str(BIN / "ruff"), "check", "."], tally)
+        check("pyright", [str(BIN / "pyright")], tally)
+    with tempfile.TemporaryDirectory() as folder:
+        for run in runs_of(mode):
+            pytest(run, Path(folder), tally)
+    print(f"\n-- {time.monotonic() - started:.0f} s in all", flush=True)
+    for complaint in tally.complaints:
+        print(f"failed: {complaint}")
+    if tally.skipped:
+        print("failed: a skipped test proves nothing; make it run or take it out (only the marker `hardware` may stay behind)")
+    print(f"{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped")
+    return 1 if tally.failed or tally.skipped else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
