@@ -1,0 +1,173 @@
+"""Start, watch and end the processes of the simulated world.
+
+Responsible for: a child in its own session with its own log, knowing whether a pid is still that
+very process, ending it, waiting for a condition with a bound, finding a free port.
+Not for: what the processes are (stack.py, database.py, broker.py).
+This is the one file of the simulators that reads the environment, to hand it on to children.
+Obeys INTERFACES.md, "stack up": each part is a process of its own and may be killed by its pid.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+POLL_SECONDS = 0.02
+LOG_TAIL_LINES = 12
+
+Found = TypeVar("Found")
+
+
+class WorldFault(Exception):
+    """A part of the simulated world did not do what it must: what happened, why, what to do."""
+
+    def __init__(self, what: str, todo: str = "") -> None:
+        super().__init__(f"{what} {todo}".strip())
+        self.what = what
+        self.todo = todo
+
+
+@dataclass(frozen=True)
+class ProcessId:
+    """A pid and when it began, so that a reused number is never taken for the old process."""
+
+    pid: int
+    began: int
+
+    def is_alive(self) -> bool:
+        return self.began == began_at(self.pid)
+
+    def signal(self, number: int) -> None:
+        if self.is_alive():
+            try:
+                os.kill(self.pid, number)
+            except ProcessLookupError:
+                pass  # it ended between the look and the signal, which is what was wanted
+
+
+def began_at(pid: int) -> int | None:
+    """Return the start tick of a running process, None when it is gone or only a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return _began_without_proc(pid)
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def _began_without_proc(pid: int) -> int | None:
+    if Path("/proc/self/stat").exists():
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    return 0
+
+
+def identify(pid: int) -> ProcessId | None:
+    began = began_at(pid)
+    return None if began is None else ProcessId(pid, began)
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Return this process's environment with changes: what a child is started with."""
+    return {**os.environ, **changes}
+
+
+def setting(name: str) -> str | None:
+    """Return one setting of the environment; empty counts as unset."""
+    return os.environ.get(name) or None
+
+
+def spawn(
+    arguments: Sequence[str | Path],
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    user: int | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a child in its own session, so that a Ctrl-C meant for us does not reach it."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [str(argument) for argument in arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=dict(env) if env is not None else None,
+            cwd=cwd,
+            start_new_session=True,
+            user=user,
+            group=user,
+            extra_groups=[] if user is not None else None,
+        )
+
+
+def wait_until(condition: Callable[[], Found | None], seconds: float, what: str, todo: str = "") -> Found:
+    """Return the first true answer of the condition; after `seconds` raise WorldFault(what)."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise WorldFault(f"{what} (waited {seconds:g} s).", todo)
+        time.sleep(POLL_SECONDS)
+
+
+def end(process: ProcessId, *, polite: int = signal.SIGTERM, seconds: float = 10.0) -> None:
+    """End a process: politely, then by kill -9. Returns when it is gone."""
+    for number, patience in ((polite, seconds), (signal.SIGKILL, 5.0)):
+        process.signal(number)
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            reap(process.pid)
+            if not process.is_alive():
+                return
+            time.sleep(POLL_SECONDS)
+    raise WorldFault(f"process {process.pid} does not end, even by kill -9.")
+
+
+def reap(pid: int) -> None:
+    """Take the exit status of a child of ours, so that no zombie holds its pid."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass  # not our child: its own parent, or init, takes it
+
+
+def free_port() -> int:
+    """Return a port of the loopback that is free now (its user may still lose a race for it)."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def is_port_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def is_port_open(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
+    """Return the end of a log, to be shown beside the error that sends its reader there."""
+    if not log.exists():
+        return ""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
