@@ -1,0 +1,541 @@
+"""Read gate.toml once, into a frozen GateConfig, or list every problem it has.
+
+Responsible for: the one place where a setting of the gate becomes a trusted value (types, ranges, files, ids).
+Not responsible for: opening the camera, the journal or the broker; defaults of the protocol (protocols/limits.py).
+Obeys: ARCHITECTURE rule 5; PROTOCOL P-2 (ids are integers from 1), P-6 (district in a topic); HOSTILE P17, P40.
+
+Relative paths are relative to the file. Nothing here reads the environment or a clock.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import itertools
+import re
+import stat
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from nacl.bindings import crypto_core_ed25519_is_valid_point
+
+ID_MAX = 2**32 - 1  # P-2: uint32 from 1
+DISTRICT = re.compile(r"[a-z0-9-]{1,32}\Z")  # P-6
+CONFIG_BYTES_MAX = 65_536  # a gate.toml is 3 KB; anything near this is another file
+KEY_FILE_BYTES_MAX = 256  # 64 hexadecimal characters and a line end
+TRUST_BYTES_MAX = 65_536  # P-1: signed documents
+LANGUAGES = ("fr", "en", "ru", "kk", "vi")
+PIN_MAX = 27  # BCM numbers of the 40-pin header
+PIN_NOT_WIRED = -1
+OPEN_SECONDS_MAX = 30.0  # longer than this a strike coil is held open, not pulsed
+
+
+class Problem(NamedTuple):
+    """One thing wrong in the file: which setting, what is wrong, what to type instead."""
+
+    key: str
+    what: str
+    what_to_type: str
+
+
+class ConfigProblems(Exception):
+    """Everything that is wrong with a gate.toml, all at once."""
+
+    def __init__(self, path: Path, problems: list[Problem]) -> None:
+        self.path = path
+        self.problems = problems
+        lines = "".join(f"\n  {p.key}: {p.what}\n    -> {p.what_to_type}" for p in problems)
+        noun = "problem" if len(problems) == 1 else "problems"
+        super().__init__(f"{path}: {len(problems)} {noun}{lines}")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which gate this is and how its site works. Hours: seconds of the local day, end excluded."""
+
+    district: str
+    site: int
+    gate: int
+    timezone: str
+    hours: tuple[tuple[int, int], ...]
+    departures: str
+    gates_at_site: int
+    language: str
+
+
+@dataclass(frozen=True)
+class Paths:
+    data: Path
+    key: Path
+    root: Path
+    trust: Path | None
+
+    @property
+    def journal(self) -> Path:
+        return self.data / "journal.sqlite"
+
+
+@dataclass(frozen=True)
+class CameraSettings:
+    source: str
+    path: str
+
+
+@dataclass(frozen=True)
+class BrokerSettings:
+    """url "" means: this gate has no broker; its outbox waits."""
+
+    url: str
+    ca: Path | None
+    cert: Path | None
+    key: Path | None
+
+    @property
+    def tls(self) -> bool:
+        return self.url.startswith("mqtts://")
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.url).port or (8883 if self.tls else 1883)
+
+
+@dataclass(frozen=True)
+class DoorSettings:
+    """BCM pin numbers; -1 means not wired."""
+
+    pins: str
+    strike_pin: int
+    green_pin: int
+    amber_pin: int
+    red_pin: int
+    white_pin: int
+    buzzer_pin: int
+    open_seconds: float
+
+
+@dataclass(frozen=True)
+class WebSettings:
+    """listen is (host, port), or None when the local pages are off."""
+
+    listen: tuple[str, int] | None
+    picture: bool
+
+
+@dataclass(frozen=True)
+class ClockSettings:
+    source: str
+    assume: str
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """A whole, checked configuration; gate_seed is the private key and never printed."""
+
+    file: Path
+    gate: Place
+    paths: Paths
+    camera: CameraSettings
+    broker: BrokerSettings
+    door: DoorSettings
+    web: WebSettings
+    clock: ClockSettings
+    gate_seed: bytes = field(repr=False)
+    root_public: bytes
+    trust_list: bytes | None = field(repr=False)
+
+
+class _Wrong(Exception):
+    def __init__(self, what: str, what_to_type: str) -> None:
+        super().__init__(what)
+        self.what, self.what_to_type = what, what_to_type
+
+
+REQUIRED: Any = object()
+
+
+class Setting(NamedTuple):
+    """How one setting is read; the default is a value as it would stand in the file."""
+
+    read: Callable[[Any], Any]
+    default: Any = REQUIRED
+
+
+def _shown(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _text(value: object, example: str) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise _Wrong(f"{_shown(value)} is not a text", f'a text such as "{example}"')
+    return value
+
+
+def _integer(low: int, high: int, example: int, says: str = "") -> Callable[[object], int]:
+    def read(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise _Wrong(f"{_shown(value)} is not a whole number", f"{example}, with no quotes")
+        if not low <= value <= high:
+            raise _Wrong(f"{value} is outside {low} to {high}", f"a whole number such as {example}{says}")
+        return value
+
+    return read
+
+
+def _one_of(*choices: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if value not in choices or not isinstance(value, str):
+            near = difflib.get_close_matches(str(value), choices, 1)
+            hint = f'"{near[0]}"' if near else " or ".join(f'"{c}"' for c in choices)
+            raise _Wrong(f"{_shown(value)} is not one of {', '.join(choices)}", hint)
+        return value
+
+    return read
+
+
+def _yes_or_no(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _Wrong(f"{_shown(value)} is neither true nor false", "true or false, with no quotes")
+    return value
+
+
+def _district(value: object) -> str:
+    text = _text(value, "demo")
+    if not DISTRICT.match(text):
+        raise _Wrong(f"{_shown(text)} cannot stand in a topic", '1 to 32 of a-z, 0-9 and "-", such as "demo"')
+    return text
+
+
+def _timezone(value: object) -> str:
+    text = _text(value, "Asia/Almaty")
+    try:
+        ZoneInfo(text)
+    except (OSError, ValueError, LookupError):
+        raise _Wrong(f"{_shown(text)} is no IANA time zone", 'a name such as "Asia/Almaty" or "UTC"') from None
+    return text
+
+
+_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24):([0-5]\d)\Z")
+
+
+def _hours(value: object) -> tuple[tuple[int, int], ...]:
+    example = 'a list such as ["07:00-19:00"]; at most 8 spans, each ending after it began'
+    if not isinstance(value, list) or not 1 <= len(value) <= 8:
+        raise _Wrong(f"{_shown(value)} is not a list of spans", example)
+    spans = []
+    for span in value:
+        found = _HOURS.match(span) if isinstance(span, str) else None
+        if found is None:
+            raise _Wrong(f"{_shown(span)} is not HH:MM-HH:MM", example)
+        first, first_minute, last, last_minute = map(int, found.groups())
+        begins, ends = first * 3600 + first_minute * 60, last * 3600 + last_minute * 60
+        if not begins < ends <= 86_400:
+            raise _Wrong(f"{_shown(span)} does not end after it began, on the same day", example)
+        spans.append((begins, ends))
+    spans.sort()
+    if any(later[0] < earlier[1] for earlier, later in itertools.pairwise(spans)):
+        raise _Wrong("two spans overlap", example)
+    return tuple(spans)
+
+
+def _path(example: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        text = _text(value, example)
+        if not text or len(text) > 1024:
+            raise _Wrong(f"{_shown(text)} names no file", f'a path such as "{example}"')
+        return text
+
+    return read
+
+
+def _path_or_empty(example: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        return "" if value == "" else _path(example)(value)
+
+    return read
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether host is this machine itself."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _broker_url(value: object) -> str:
+    text = _text(value, "mqtts://broker.example:8883")
+    example = '"mqtts://broker.example:8883", "mqtt://127.0.0.1:1883", or "" for none'
+    if text == "":
+        return text
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("mqtt", "mqtts") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good, parts = False, urlsplit("")
+    if not good or parts.path not in ("", "/") or parts.query or parts.fragment or text != text.strip():
+        raise _Wrong(f"{_shown(text)} is not the address of a broker", example)
+    if parts.username is not None or parts.password is not None:
+        raise _Wrong("a password does not belong into an address", "certificates: [broker] ca, cert and key")
+    return text.rstrip("/")
+
+
+def _listen(value: object) -> tuple[str, int] | None:
+    text = _text(value, "127.0.0.1:8081")
+    if text == "":
+        return None
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or not port or not re.fullmatch(r"(\[[0-9a-f:]+\]|[0-9A-Za-z.-]+):\d{1,5}", text):
+        raise _Wrong(f"{_shown(text)} is not HOST:PORT", '"127.0.0.1:8081", or "" to switch the pages off')
+    return host, port
+
+
+def _seconds(low: float, high: float, example: float) -> Callable[[object], float]:
+    def read(value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _Wrong(f"{_shown(value)} is not a number of seconds", f"{example}, with no quotes")
+        if not low <= value <= high:
+            raise _Wrong(f"{value} is outside {low} to {high} seconds", f"{example}")
+        return float(value)
+
+    return read
+
+
+_pin = _integer(PIN_NOT_WIRED, PIN_MAX, 17, " (BCM numbering; -1: not wired)")
+_id = _integer(1, ID_MAX, 101, ", as the operator's registry says")
+
+SETTINGS: Mapping[str, Mapping[str, Setting]] = {
+    "gate": {
+        "district": Setting(_district),
+        "site": Setting(_id),
+        "gate": Setting(_id),
+        "timezone": Setting(_timezone),
+        "hours": Setting(_hours, ["07:00-19:00"]),
+        "departures": Setting(_one_of("staff", "pass"), "staff"),
+        "gates_at_site": Setting(_integer(1, 64, 1), 1),
+        "language": Setting(_one_of(*LANGUAGES), "fr"),
+    },
+    "paths": {
+        "data": Setting(_path("/var/lib/portillon"), "/var/lib/portillon"),
+        "key": Setting(_path("gate.key"), "gate.key"),
+        "root": Setting(_path("root.pub"), "root.pub"),
+        "trust": Setting(_path_or_empty("trust.kk1"), ""),
+    },
+    "camera": {
+        "source": Setting(_one_of("frames", "folder", "v4l2", "picamera2"), "picamera2"),
+        "path": Setting(_path_or_empty("/dev/video0"), ""),
+    },
+    "broker": {
+        "url": Setting(_broker_url, ""),
+        "ca": Setting(_path_or_empty("broker-ca.pem"), ""),
+        "cert": Setting(_path_or_empty("gate.pem"), ""),
+        "key": Setting(_path_or_empty("gate-tls.key"), ""),
+    },
+    "door": {
+        "pins": Setting(_one_of("mock", "lgpio"), "lgpio"),
+        "strike_pin": Setting(_integer(0, PIN_MAX, 17, " (BCM numbering)"), 17),
+        "green_pin": Setting(_pin, 22),
+        "amber_pin": Setting(_pin, 23),
+        "red_pin": Setting(_pin, 24),
+        "white_pin": Setting(_pin, PIN_NOT_WIRED),
+        "buzzer_pin": Setting(_pin, 18),
+        "open_seconds": Setting(_seconds(0.2, OPEN_SECONDS_MAX, 3.0), 3.0),
+    },
+    "web": {
+        "listen": Setting(_listen, "127.0.0.1:8081"),
+        "picture": Setting(_yes_or_no, False),
+    },
+    "clock": {
+        "source": Setting(_one_of("system"), "system"),
+        "assume": Setting(_one_of("ntp", "holdover", "untrusted"), "holdover"),
+    },
+}
+
+
+def load_config(path: Path) -> GateConfig:
+    """Return the checked configuration of this file. Raises ConfigProblems with every problem found."""
+    problems: list[Problem] = []
+    table = _read_toml(path, problems)
+    values = _read_settings(table, problems)
+    _check_together(values, problems)
+    base = path.resolve().parent
+    paths = _as_paths(values, base)
+    seed = _read_hex_key(paths, "key", problems, secret=True)
+    root = _read_hex_key(paths, "root", problems, secret=False)
+    trust = _read_trust(paths, problems)
+    _check_files(values, base, problems)
+    if problems or seed is None or root is None or paths is None:
+        raise ConfigProblems(path, problems)
+    return _assemble(path, values, base, paths, seed, root, trust)
+
+
+def _read_toml(path: Path, problems: list[Problem]) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(CONFIG_BYTES_MAX + 1)
+        if len(raw) > CONFIG_BYTES_MAX:
+            problem = Problem("file", f"over {CONFIG_BYTES_MAX} bytes", "the gate's own gate.toml")
+        else:
+            return tomllib.loads(raw.decode("utf-8"))
+    except OSError as error:
+        problem = Problem("file", f"cannot be read: {error.strerror}", "--config with the path of a gate.toml")
+    except UnicodeDecodeError:
+        problem = Problem("file", "is not UTF-8 text", "the file saved again as UTF-8")
+    except tomllib.TOMLDecodeError as error:
+        problem = Problem("file", f"is not TOML: {_shown(str(error))}", "the line named above, mended")
+    except RecursionError:
+        problem = Problem("file", "is nested too deeply", "the gate's own gate.toml")
+    raise ConfigProblems(path, [*problems, problem])
+
+
+def _read_settings(table: dict[str, Any], problems: list[Problem]) -> dict[tuple[str, str], Any]:
+    values: dict[tuple[str, str], Any] = {}
+    _name_unknown("", table, SETTINGS, problems)
+    for section, settings in SETTINGS.items():
+        written = table.get(section, {})
+        if not isinstance(written, dict):
+            problems.append(Problem(section, "is not a section", f"[{section}] on a line of its own"))
+            continue
+        _name_unknown(f"{section}.", written, settings, problems)
+        for key, setting in settings.items():
+            name = f"{section}.{key}"
+            if key not in written and setting.default is REQUIRED:
+                problems.append(Problem(name, "is missing", f"{key} = ... under [{section}]"))
+                continue
+            try:
+                values[section, key] = setting.read(written.get(key, setting.default))
+            except _Wrong as wrong:
+                problems.append(Problem(name, wrong.what, wrong.what_to_type))
+    return values
+
+
+def _name_unknown(prefix: str, written: Mapping[str, Any], known: Mapping[str, Any], problems: list[Problem]) -> None:
+    for key in written:
+        if key not in known:
+            near = difflib.get_close_matches(key, list(known), 1, 0.5)
+            hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}"
+            problems.append(Problem(prefix + _shown(key).strip("'"), "is not a setting of the gate", hint))
+
+
+def _check_together(values: dict[tuple[str, str], Any], problems: list[Problem]) -> None:
+    """What only two settings together can get wrong."""
+    url = values.get(("broker", "url"), "")
+    if url.startswith("mqtts://"):
+        for key in ("ca", "cert", "key"):
+            if values.get(("broker", key)) == "":
+                problems.append(Problem(f"broker.{key}", "is needed with mqtts", f'{key} = "..." under [broker]'))
+    elif url and not is_loopback(urlsplit(url).hostname or ""):
+        problems.append(Problem("broker.url", "mqtt without TLS leaves this machine", "mqtts:// with ca, cert, key"))
+    listen, picture = values.get(("web", "listen")), values.get(("web", "picture"))
+    if picture and listen is not None and not is_loopback(listen[0]):
+        problems.append(Problem("web.picture", "would show faces to the network", "false, or listen on 127.0.0.1"))
+    source = values.get(("camera", "source"))
+    if source in ("frames", "folder", "v4l2") and values.get(("camera", "path")) == "":
+        problems.append(Problem("camera.path", f'is needed with source "{source}"', 'path = "..." under [camera]'))
+    pins = [(key, values.get(("door", key))) for key in SETTINGS["door"] if key.endswith("_pin")]
+    seen: dict[int, str] = {}
+    for key, pin in pins:
+        if isinstance(pin, int) and pin != PIN_NOT_WIRED and seen.setdefault(pin, key) != key:
+            problems.append(Problem(f"door.{key}", f"pin {pin} is {seen[pin]} already", "another BCM number, or -1"))
+
+
+def _as_paths(values: dict[tuple[str, str], Any], base: Path) -> Paths | None:
+    names = ("data", "key", "root", "trust")
+    if any(("paths", name) not in values for name in names):
+        return None
+    data, key, root, trust = (values["paths", name] for name in names)
+    return Paths(base / data, base / key, base / root, base / trust if trust else None)
+
+
+def _read_hex_key(paths: Paths | None, which: str, problems: list[Problem], *, secret: bool) -> bytes | None:
+    """Return the 32 bytes of a key file: 64 hexadecimal characters and nothing else."""
+    if paths is None:
+        return None
+    name, path = f"paths.{which}", paths.key if which == "key" else paths.root
+    try:
+        with path.open("rb") as file:
+            mode = path.stat().st_mode
+            text = file.read(KEY_FILE_BYTES_MAX).strip()
+    except OSError as error:
+        problems.append(Problem(name, f"{path} cannot be read: {error.strerror}", "the path of a key file"))
+        return None
+    if secret and stat.S_IMODE(mode) & 0o077:
+        problems.append(Problem(name, f"{path} can be read by others", f"chmod 600 {path}"))
+        return None
+    if not re.fullmatch(rb"[0-9a-fA-F]{64}", text):
+        problems.append(Problem(name, f"{path} does not hold 64 hexadecimal characters", "the key file again"))
+        return None
+    key = bytes.fromhex(text.decode("ascii"))
+    if not secret and not crypto_core_ed25519_is_valid_point(key):
+        problems.append(Problem(name, f"{path} is not an Ed25519 public key", "root.pub as the operator gave it"))
+        return None
+    return key
+
+
+def _read_trust(paths: Paths | None, problems: list[Problem]) -> bytes | None:
+    if paths is None or paths.trust is None:
+        return None
+    try:
+        with paths.trust.open("rb") as file:
+            data = file.read(TRUST_BYTES_MAX + 1)
+    except OSError as error:
+        hint = 'the path of a trust list, or trust = ""'
+        problems.append(Problem("paths.trust", f"{paths.trust} cannot be read: {error.strerror}", hint))
+        return None
+    if not 0 < len(data) <= TRUST_BYTES_MAX:
+        problems.append(Problem("paths.trust", f"{paths.trust} is no trust list", "trust.kk1 as the operator gave it"))
+    return data
+
+
+def _check_files(values: dict[tuple[str, str], Any], base: Path, problems: list[Problem]) -> None:
+    for key in ("ca", "cert", "key"):
+        name = values.get(("broker", key))
+        if name and not (base / name).is_file():
+            problems.append(Problem(f"broker.{key}", f"{base / name} is not a file", "the path of a PEM file"))
+
+
+def _assemble(
+    path: Path,
+    values: dict[tuple[str, str], Any],
+    base: Path,
+    paths: Paths,
+    seed: bytes,
+    root: bytes,
+    trust: bytes | None,
+) -> GateConfig:
+    def section(name: str) -> dict[str, Any]:
+        return {key: values[name, key] for key in SETTINGS[name]}
+
+    camera, broker = section("camera"), section("broker")
+    if camera["source"] in ("frames", "folder", "v4l2"):
+        camera["path"] = str(base / camera["path"])
+    for key in ("ca", "cert", "key"):
+        broker[key] = base / broker[key] if broker[key] else None
+    return GateConfig(
+        file=path,
+        gate=Place(**section("gate")),
+        paths=paths,
+        camera=CameraSettings(**camera),
+        broker=BrokerSettings(**broker),
+        door=DoorSettings(**section("door")),
+        web=WebSettings(**section("web")),
+        clock=ClockSettings(**section("clock")),
+        gate_seed=seed,
+        root_public=root,
+        trust_list=trust,
+    )
