@@ -1,0 +1,54 @@
+// Pairing this phone: eight digits, a key made here, and a signature that proves we hold it. Rules P-2, HOSTILE P37.
+// A new key is made for each pairing; the server knows its public half only.
+
+import { ask, keepPasses } from "./api.js";
+import { fromBase64Url, toBase64Url } from "./base64.js";
+import { bytesOf, concat } from "./cbor.js";
+import { makeKey } from "./keys.js";
+import { words } from "./words.js";
+
+const form = document.getElementById("pairing-form");
+const field = document.getElementById("pairing-code");
+const problem = document.getElementById("pairing-problem");
+
+/** Show the form; call `paired` with the server's passes when it worked. */
+export function offerPairing(paired) {
+  field.value ||= new URLSearchParams(location.search).get("code") ?? "";
+  document.getElementById("pairing-install").hidden = navigator.standalone !== false;
+  field.oninput = () => { problem.hidden = true; field.removeAttribute("aria-invalid"); };
+  form.onsubmit = async (event) => {
+    event.preventDefault();
+    await tryPairing(digits(field.value), paired);
+  };
+}
+
+const digits = (text) => text.replace(/\D/g, "");
+
+async function tryPairing(code, paired) {
+  if (code.length !== 8) return say("PAIR_EIGHT_DIGITS");
+  form.setAttribute("aria-busy", "true");
+  try {
+    const answer = await pair(code);
+    history.replaceState(null, "", location.pathname);
+    paired(answer);
+  } catch (refusal) {
+    say(refusal.code);
+  } finally {
+    form.removeAttribute("aria-busy");
+  }
+}
+
+export async function pair(code) {
+  const start = await ask("/api/pair/start", { code });
+  const key = await makeKey();
+  const nonce = fromBase64Url(start.nonce);
+  const proof = await key.sign(concat(bytesOf("portillon-pair"), nonce, fromBase64Url(start.account)));
+  return keepPasses(await ask("/api/pair/finish", { code, key: key.coseKey, proof: toBase64Url(proof) }));
+}
+
+function say(code) {
+  problem.textContent = words(code) || words("PAIR_FAILED", { code });
+  problem.hidden = false;
+  field.setAttribute("aria-invalid", "true");
+  field.focus();
+}
