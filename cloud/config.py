@@ -1,0 +1,162 @@
+"""Every setting of the cloud, read once from the environment into a frozen object.
+
+Responsible for: names, defaults, meanings and checks of `PORTILLON_…`; all problems are listed at once.
+Not responsible for: anything that a setting points at being alive (that is `doctor` and `/health`).
+Only the entry points (`cloud/cli.py`, tests) hand the environment in; nobody else reads it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+POOL_SIZE_MAX = 200  # PostgreSQL's default max_connections is 100; two web processes at most share more.
+SECRET_BYTES = 32  # HMAC-SHA-256 gains nothing from a longer key.
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One line of `portillon-cloud doctor --settings`."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+SETTINGS = (
+    Setting("PORTILLON_DATABASE_URL", "", "PostgreSQL as the role portillon_app (row security applies to it)"),
+    Setting("PORTILLON_DATABASE_OWNER_URL", "", "PostgreSQL as a role that may create tables; `migrate` only"),
+    Setting("PORTILLON_BROKER_URL", "mqtt://127.0.0.1:1883", "MQTT 5 broker: mqtt://host:port or mqtts://host:port"),
+    Setting("PORTILLON_KEYS_DIR", "", "folder of <role>.key, trust.kk1 and root.pub; give each process its roles only"),
+    Setting("PORTILLON_PUBLIC_URL", "http://127.0.0.1:8080", "address that people type; origin of forms, cookies, links"),
+    Setting("PORTILLON_LISTEN", "127.0.0.1:8080", "address and port that `serve` binds"),
+    Setting("PORTILLON_SECRET_FILE", "", "file of 64 hex digits: HMAC key of codes that people type"),
+    Setting("PORTILLON_DEMO", "0", "1: demonstration; sign-in links last 24 h and may be opened again"),
+    Setting("PORTILLON_DEMO_ORIGIN", "", "origin that may frame the pages, with PORTILLON_DEMO=1 only"),
+    Setting("PORTILLON_POOL_SIZE", "10", f"database connections of one process, 1 to {POOL_SIZE_MAX}"),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the processes of the cloud are told. Empty text and None mean: not given."""
+
+    database_url: str = ""
+    database_owner_url: str = ""
+    broker_url: str = "mqtt://127.0.0.1:1883"
+    keys_dir: Path | None = None
+    public_url: str = "http://127.0.0.1:8080"
+    listen_host: str = "127.0.0.1"
+    listen_port: int = 8080
+    secret: bytes = b""
+    demo: bool = False
+    demo_origin: str = ""
+    pool_size: int = 10
+
+    def require(self, *fields: str) -> "Settings":
+        """Return self, or raise SettingsRefused naming each of the fields that this command needs and lacks."""
+        missing = [field for field in fields if not getattr(self, field)]
+        if missing:
+            raise SettingsRefused([f"{_variable(field)} is not set: {_meaning(_variable(field))}" for field in missing])
+        return self
+
+
+class SettingsRefused(Exception):
+    """The environment cannot be used. `problems` lists every one of them, in words."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Turn the environment into Settings. Raises SettingsRefused with all problems at once."""
+    problems: list[str] = []
+    text = {setting.name: environment.get(setting.name, "") or setting.default for setting in SETTINGS}
+    problems += _unknown_names(environment)
+    host, port = _address(text["PORTILLON_LISTEN"], problems)
+    demo = _flag("PORTILLON_DEMO", text["PORTILLON_DEMO"], problems)
+    settings = Settings(
+        database_url=_url("PORTILLON_DATABASE_URL", text, ("postgresql", "postgres"), problems),
+        database_owner_url=_url("PORTILLON_DATABASE_OWNER_URL", text, ("postgresql", "postgres"), problems),
+        broker_url=_url("PORTILLON_BROKER_URL", text, ("mqtt", "mqtts"), problems),
+        keys_dir=_folder("PORTILLON_KEYS_DIR", text["PORTILLON_KEYS_DIR"], problems),
+        public_url=_url("PORTILLON_PUBLIC_URL", text, ("http", "https"), problems).rstrip("/"),
+        listen_host=host,
+        listen_port=port,
+        secret=_secret(text["PORTILLON_SECRET_FILE"], problems),
+        demo=demo,
+        demo_origin=_url("PORTILLON_DEMO_ORIGIN", text, ("http", "https"), problems).rstrip("/"),
+        pool_size=_number("PORTILLON_POOL_SIZE", text["PORTILLON_POOL_SIZE"], 1, POOL_SIZE_MAX, problems),
+    )
+    if settings.demo_origin and not demo:
+        problems.append("PORTILLON_DEMO_ORIGIN is set without PORTILLON_DEMO=1: only a demonstration may be framed")
+    if problems:
+        raise SettingsRefused(problems)
+    return settings
+
+
+def _unknown_names(environment: Mapping[str, str]) -> list[str]:
+    known = {setting.name for setting in SETTINGS}
+    strangers = sorted(
+        name for name in environment if name.startswith("PORTILLON_") and name not in known
+        and not name.startswith("PORTILLON_TEST_")
+    )
+    return [f"{name} is not a setting: see `portillon-cloud doctor --settings`" for name in strangers]
+
+
+def _url(name: str, text: Mapping[str, str], schemes: tuple[str, ...], problems: list[str]) -> str:
+    value = text[name]
+    if value and urlsplit(value).scheme not in schemes:
+        problems.append(f"{name} must start with {' or '.join(s + '://' for s in schemes)}")
+    return value
+
+
+def _address(value: str, problems: list[str]) -> tuple[str, int]:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or not 0 <= int(port) <= 65535:
+        problems.append(f"PORTILLON_LISTEN must be host:port with a port of 0 to 65535, not {value!r}")
+        return "127.0.0.1", 8080
+    return host.strip("[]"), int(port)
+
+
+def _flag(name: str, value: str, problems: list[str]) -> bool:
+    if value not in ("0", "1"):
+        problems.append(f"{name} must be 0 or 1, not {value!r}")
+    return value == "1"
+
+
+def _number(name: str, value: str, least: int, most: int, problems: list[str]) -> int:
+    if not value.isdecimal() or not least <= int(value) <= most:
+        problems.append(f"{name} must be a whole number from {least} to {most}, not {value!r}")
+        return least
+    return int(value)
+
+
+def _folder(name: str, value: str, problems: list[str]) -> Path | None:
+    if not value:
+        return None
+    if not Path(value).is_dir():
+        problems.append(f"{name}: {value} is not a folder: make it with `portillon-cloud keys init`")
+    return Path(value)
+
+
+def _secret(value: str, problems: list[str]) -> bytes:
+    if not value:
+        return b""
+    try:
+        secret = bytes.fromhex(Path(value).read_text(encoding="ascii").strip())
+    except (OSError, ValueError) as error:
+        problems.append(f"PORTILLON_SECRET_FILE: {value} cannot be read as hex digits ({type(error).__name__})")
+        return b""
+    if len(secret) != SECRET_BYTES:
+        problems.append(f"PORTILLON_SECRET_FILE: {value} must hold {SECRET_BYTES * 2} hex digits")
+    return secret
+
+
+def _variable(field: str) -> str:
+    return {"secret": "PORTILLON_SECRET_FILE"}.get(field, f"PORTILLON_{field.upper()}")
+
+
+def _meaning(name: str) -> str:
+    return next(setting.meaning for setting in SETTINGS if setting.name == name)

@@ -1,0 +1,247 @@
+"""Pages: one Jinja2 environment over all slices, security headers, static files, errors as pages or JSON.
+
+Responsible for: `page()` and `fragment()`, the content security policy, `/static/<hash>/…`, the Origin check of
+forms (with SameSite=Lax it is our CSRF fence), and turning every exception into one answer (UX.md, P34, P35).
+Not responsible for: who is signed in (identity/doors.py), what a page says (the slices' templates).
+"""
+
+import hashlib
+import logging
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cloud.config import Settings
+from cloud.kit.db import DatabaseAway, RuleBroken
+from cloud.kit.errors import STATUS_CODES, Answer, Refused
+from cloud.kit.i18n import Reader, choose_language, current_reader
+
+CLOUD = Path(__file__).parent.parent
+STATIC = CLOUD / "static"
+STATIC_SECONDS = 365 * 24 * 3600  # A year: the address changes when the content does.
+GZIP_BYTES_MIN = 600  # Below this the compressed answer is not smaller in packets.
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+log = logging.getLogger("portillon.web")
+
+
+def settings_of(request: Request) -> Settings:
+    return request.app.state.settings
+
+
+Configured = Annotated[Settings, Depends(settings_of)]
+
+
+def reader_of(request: Request, person_language: str | None = None, timezone: str = "UTC") -> Reader:
+    """Return who reads: the person's language if known, else the browser's."""
+    return Reader(choose_language(person_language, request.headers.get("accept-language")), timezone)
+
+
+def page(request: Request, template: str, reader: Reader | None = None, status: int = 200, **values: Any
+         ) -> HTMLResponse:
+    """Draw a whole page. template: "slice/name.html". values: plain data, escaped by the template."""
+    reader = reader or reader_of(request)
+    html = fragment(reader, template, request=request, settings=settings_of(request), **values)
+    return HTMLResponse(html, status_code=status, headers={"content-language": reader.language})
+
+
+def fragment(reader: Reader, template: str, **values: Any) -> str:
+    """Draw a template to text: a part of a page for server-sent events."""
+    token = current_reader.set(reader)
+    try:
+        return templates().get_template(template).render(language=reader.language, reader=reader, **values)
+    finally:
+        current_reader.reset(token)
+
+
+@lru_cache(maxsize=1)
+def templates() -> Environment:
+    """Return the environment of all slices: `cloud/<slice>/templates/<slice>/x.html` is "<slice>/x.html"."""
+    folders = sorted(CLOUD.glob("*/templates"))
+    environment = Environment(
+        loader=FileSystemLoader(folders), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, extensions=["jinja2.ext.i18n"],
+    )
+    environment.install_gettext_callables(  # type: ignore[attr-defined]
+        lambda message: current_reader.get().gettext(message),
+        lambda one, more, n: current_reader.get().ngettext(one, more, n),
+        newstyle=True,
+    )
+    environment.globals.update(
+        static=static_url, static_hash=static_hash,
+        clock=lambda at: current_reader.get().time(at), day=lambda at: current_reader.get().day(at),
+        short_day=lambda at: current_reader.get().short_day(at), number=lambda n: current_reader.get().number(n),
+        ago=lambda at, now: current_reader.get().ago(at, now),
+        language_name=lambda language: current_reader.get().language_name(language),
+    )
+    return environment
+
+
+def static_hash() -> str:
+    """Return one hash for the whole static folder, so that relative imports of modules keep working."""
+    return _static_hash()
+
+
+@lru_cache(maxsize=1)
+def _static_hash() -> str:
+    whole = hashlib.sha256()
+    for file in sorted(path for path in STATIC.rglob("*") if path.is_file()):
+        whole.update(file.relative_to(STATIC).as_posix().encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return whole.hexdigest()[:12]
+
+
+def static_url(path: str) -> str:
+    """Return the address of a static file: `static("css/pass.css")`."""
+    return f"/static/{static_hash()}/{path}"
+
+
+class _HashedStatic:
+    """Serves `/static/<hash>/path`. An older hash gets today's file, which is then not kept by the browser."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = StaticFiles(directory=folder, check_dir=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        version = scope["path"][len(scope.get("root_path", "")):].lstrip("/").partition("/")[0]
+        inner = dict(scope, root_path=f"{scope.get('root_path', '')}/{version}")
+        kept = f"public, max-age={STATIC_SECONDS}, immutable" if version == static_hash() else "no-cache"
+
+        async def send_with_age(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in (200, 206, 304):
+                message["headers"] = [*message["headers"], (b"cache-control", kept.encode())]
+            await send(message)
+
+        await self._files(inner, receive, send_with_age)
+
+
+def content_security_policy(settings: Settings) -> str:
+    """Return the policy of every page: our own files only, no inline script, framed by the demonstration only."""
+    ancestors = f"'self' {settings.demo_origin}" if settings.demo and settings.demo_origin else "'none'"
+    own = ("script-src", "style-src", "img-src", "font-src", "connect-src", "manifest-src", "worker-src", "form-action")
+    parts = ["default-src 'none'", *(f"{what} 'self'" for what in own), "base-uri 'none'",
+             f"frame-ancestors {ancestors}", "require-trusted-types-for 'script'", "trusted-types portillon"]
+    return "; ".join(parts)
+
+
+class _Fence:
+    """Adds security headers to every answer and refuses unsafe methods that come from another origin."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._origin = settings.public_url
+        self._headers = {
+            b"content-security-policy": content_security_policy(settings).encode(),
+            b"x-content-type-options": b"nosniff",
+            b"referrer-policy": b"same-origin",
+            b"cross-origin-opener-policy": b"same-origin",
+            b"cross-origin-resource-policy": b"same-origin",
+            b"permissions-policy": b"camera=(), microphone=(), geolocation=(), screen-wake-lock=(self)",
+        }
+        if settings.public_url.startswith("https://"):
+            self._headers[b"strict-transport-security"] = b"max-age=63072000"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_fenced(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = self._fenced(message.get("headers", []))
+            await send(message)
+
+        if self._foreign(scope):
+            answer = refusal_answer(Request(scope), "BAD_ORIGIN", Refused("BAD_ORIGIN").answer)
+            await answer(scope, receive, send_fenced)
+            return
+        await self._app(scope, receive, send_fenced)
+
+    def _fenced(self, headers: Any) -> list[tuple[bytes, bytes]]:
+        given = {name.lower() for name, _ in headers}
+        own = [(name, value) for name, value in self._headers.items() if name not in given]
+        if b"cache-control" not in given:
+            own.append((b"cache-control", b"no-store"))
+        return [*headers, *own]
+
+    def _foreign(self, scope: Scope) -> bool:
+        """A browser always names the origin of an unsafe request; who names none is not a browser and has no cookie."""
+        if scope["method"] in SAFE_METHODS:
+            return False
+        headers = dict(scope["headers"])
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        if not origin:
+            return b"cookie" in headers and headers.get(b"sec-fetch-site", b"none") not in (b"same-origin", b"none")
+        host = headers.get(b"host", b"").decode("latin-1")
+        return origin not in (self._origin, f"{scope.get('scheme', 'http')}://{host}")
+
+
+def furnish(app: FastAPI, settings: Settings) -> None:
+    """Give an application its static files, headers and error answers."""
+    app.state.settings = settings
+    app.mount("/static", _HashedStatic(STATIC), name="static")
+    app.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES_MIN)
+    app.add_middleware(_Fence, settings=settings)
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RuleBroken, _rule_broken)
+    app.add_exception_handler(DatabaseAway, _away)
+    app.add_exception_handler(RequestValidationError, _unreadable)
+    app.add_exception_handler(HTTPException, _framework)
+    app.add_exception_handler(Exception, _broken)
+
+
+def refusal_answer(request: Request, code: str, answer: Answer, **facts: Any) -> Response:
+    """Answer a refusal: JSON where a program asks, a page where a person does."""
+    reader = reader_of(request)
+    message, to_do = reader.gettext(answer.message), reader.gettext(answer.what_to_do)
+    if wants_json(request):
+        return JSONResponse({"code": code, "message": message, "what_to_do": to_do}, status_code=answer.status)
+    html = fragment(reader, "kit/error.html", code=code, status=answer.status, message=message, what_to_do=to_do)
+    return HTMLResponse(html, status_code=answer.status)
+
+
+def wants_json(request: Request) -> bool:
+    """Return whether the answer should be JSON: under /api always, elsewhere when HTML is not accepted."""
+    accepted = request.headers.get("accept", "")
+    return request.url.path.startswith("/api/") or ("json" in accepted and "text/html" not in accepted)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    if error.answer.status >= 500:
+        log.error("refused with an undeclared code %r", error.code)
+    return refusal_answer(request, error.code, error.answer)
+
+
+def _rule_broken(request: Request, error: Exception) -> Response:
+    log.warning("rule broken: %s", error)
+    return refusal_answer(request, "RULE_BROKEN", Refused("RULE_BROKEN").answer)
+
+
+def _away(request: Request, error: Exception) -> Response:
+    log.error("database away: %s", type(error.__cause__).__name__)
+    return refusal_answer(request, "AWAY", Refused("AWAY").answer)
+
+
+def _unreadable(request: Request, error: Exception) -> Response:
+    return refusal_answer(request, "BAD_INPUT", Refused("BAD_INPUT").answer)
+
+
+def _framework(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = STATUS_CODES.get(error.status_code, "INTERNAL" if error.status_code >= 500 else "BAD_INPUT")
+    words = Refused(code).answer
+    return refusal_answer(request, code, Answer(error.status_code, words.message, words.what_to_do))
+
+
+def _broken(request: Request, error: Exception) -> Response:
+    log.error("unexpected fault", exc_info=error)
+    return refusal_answer(request, "INTERNAL", Refused("INTERNAL").answer)
