@@ -1,6 +1,6 @@
 """Run every check and every test, in the order that finds faults soonest, and end with one closing line.
 
-Responsible for: which tests run side by side and which alone, on which database, and for counting them together.
+Responsible for: which tests run side by side and which alone, on which database; one count of them all.
 Not responsible for: what a test needs (its fixtures know) or for installing anything (scripts/install.sh, packages.sh).
 A skipped or expected-to-fail test counts as a failure: whatever can run must run. Only the marker `hardware` is left out.
 """
@@ -61,7 +61,9 @@ class Tally:
 
 
 HOUSE = Run("house rules", ["tests/house"])
-LONG = Run("what does not fit in CI", ["-m", "long", "-s", "tests"], seconds_max=LONG_RUN_SECONDS_MAX, may_be_empty=True)
+LONG = Run(
+    "what does not fit in CI", ["-m", "long", "-s", "tests"], seconds_max=LONG_RUN_SECONDS_MAX, may_be_empty=True
+)
 NORMAL = [
     Run(
         "side by side, PostgreSQL from the wheel",
@@ -134,7 +136,7 @@ def main() -> int:
     for complaint in tally.complaints:
         print(f"failed: {complaint}")
     if tally.skipped:
-        print("failed: a skipped test proves nothing; make it run or take it out (only the marker `hardware` may stay behind)")
+        print("failed: a skipped test proves nothing; make it run or take it out (only `hardware` may stay behind)")
     print(f"{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped")
     return 1 if tally.failed or tally.skipped else 0
 

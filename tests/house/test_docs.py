@@ -13,7 +13,8 @@ from cloud.config import SETTINGS
 from tests.house.tree import HOUSES, ROOT, files, listing, text
 
 COMMANDS = "docs/commands.md"
-PATH = re.compile(rf"(?<![\w/.-])((?:{'|'.join([*HOUSES, 'tests', 'docs', 'bench', 'scripts', 'firmware_config', 'locks'])})/[\w./*-]*\w)")
+FOLDERS = "|".join([*HOUSES, "tests", "docs", "bench", "scripts", "firmware_config", "locks"])
+PATH = re.compile(rf"(?<![\w/.-])((?:{FOLDERS})/[\w./*-]*\w)")
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#]+)")
 CODE = re.compile(r"```[a-z]*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
 CALL = re.compile(r"\bportillon-(gate|cloud|sim|verify)\b([^|\n`]*)")
@@ -56,7 +57,7 @@ def code_of(name: str) -> str:
 
 
 def wrong_words(program: str, words: list[str]) -> list[str]:
-    """Sub-commands and options of one call that the program does not know. Names in capitals and <angles> are places to fill."""
+    """Sub-commands and options of one call that the program does not know. CAPITALS and <angles> are places to fill."""
     command, path, wrong = programs()[program], program, []
     for word in words:
         if children(command) and re.fullmatch(r"[a-z][a-z-]*", word):
@@ -138,7 +139,10 @@ def test_every_direct_dependency_has_a_line_saying_what_it_saves_and_how_to_leav
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = {
         re.split(r"[\[<>=;~ ]", requirement)[0].lower()
-        for requirement in [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
+        for requirement in [
+            *project["dependencies"],
+            *(r for extra in project["optional-dependencies"].values() for r in extra),
+        ]
     }
     line = next(name for name in files() if name.startswith("docs/adr/") and "dependencies" in name)
     missing = sorted(name for name in wanted if f"`{name}`" not in text(line))

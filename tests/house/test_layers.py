@@ -1,4 +1,4 @@
-"""Who imports whom: the contracts of .importlinter, private SQL, and no cycle anywhere (ARCHITECTURE, docs/architecture.md)."""
+"""Who imports whom: the contracts of .importlinter, private SQL, and no cycle anywhere (docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from tests.house.tree import HOUSES, ROOT, files, listing
 
 @cache
 def graph() -> grimp.ImportGraph:
-    return grimp.build_graph(*HOUSES, include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None)
+    return grimp.build_graph(
+        *HOUSES, include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None
+    )
 
 
 def slices() -> set[str]:
@@ -51,7 +53,9 @@ def test_sql_of_a_slice_is_asked_only_by_its_own_service() -> None:
 
 def test_no_module_imports_itself_by_a_detour() -> None:
     imports = {
-        module: {target for target in graph().find_modules_directly_imported_by(module) if target.split(".")[0] in HOUSES}
+        module: {
+            target for target in graph().find_modules_directly_imported_by(module) if target.split(".")[0] in HOUSES
+        }
         for module in graph().modules
         if module.split(".")[0] in HOUSES
     }
@@ -61,11 +65,26 @@ def test_no_module_imports_itself_by_a_detour() -> None:
             break
         imports = {module: targets for module, targets in imports.items() if module not in leaves}
     # What is left imports something that is left: a cycle and those who lean on it.
-    assert not imports, listing([f"{module} -> {sorted(targets & imports.keys())}" for module, targets in sorted(imports.items())])
+    assert not imports, listing(
+        [f"{module} -> {sorted(targets & imports.keys())}" for module, targets in sorted(imports.items())]
+    )
 
 
 def test_protocols_reaches_no_driver_no_clock_and_no_network() -> None:
-    banned = {"os", "time", "socket", "sqlite3", "subprocess", "threading", "asyncio", "psycopg", "cv2", "paho", "httpx", "random"}
+    banned = {
+        "os",
+        "time",
+        "socket",
+        "sqlite3",
+        "subprocess",
+        "threading",
+        "asyncio",
+        "psycopg",
+        "cv2",
+        "paho",
+        "httpx",
+        "random",
+    }
     problems = [
         f"{module} imports {target}"
         for module in sorted(graph().modules)

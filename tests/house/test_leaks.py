@@ -1,4 +1,4 @@
-"""What may not be in the tree: words of the place it was made in, hosts of registries, secrets, locks that name an index."""
+"""What may not be in the tree: words of the place it was made in, hosts of registries, secrets; what a lock must hold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STRANGE_WORDS = (
     "python" r"hosted\.", "py" r"pi\." "org", "npm" r"js\." "org", r"registry\." "npm", r"deb\.debian\." "org",
     "index-" "url", "find-" "links",
 )  # fmt: skip
-SECRETS = ("BEGIN (?:EC |RSA |OPENSSH )?PRIVATE" " KEY", "pass" r"word\s*=\s*[\"'][^\"'{}]{6,}[\"']")
+SECRETS = ("BEGIN (?:EC |RSA |OPENSSH )?PRIVATE KEY", "pass" r"word\s*=\s*[\"'][^\"'{}]{6,}[\"']")
 
 
 def lines_with(patterns: tuple[str, ...]) -> list[str]:
@@ -51,7 +51,12 @@ def test_no_secret_is_in_the_tree() -> None:
 
 
 def test_every_locked_requirement_has_a_hash() -> None:
-    problems = [f"{lock}: {pin}" for lock in ("locks/run.txt", "locks/dev.txt") for pin, hashes in locked(lock).items() if not hashes]
+    problems = [
+        f"{lock}: {pin}"
+        for lock in ("locks/run.txt", "locks/dev.txt")
+        for pin, hashes in locked(lock).items()
+        if not hashes
+    ]
     assert not problems, listing(problems)
 
 

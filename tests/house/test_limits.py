@@ -10,7 +10,7 @@ from tests.house.tree import listing, python_files, text, tree
 LIMITS = "protocols/limits.py"
 UNITS = {
     "seconds", "ms", "minutes", "hours", "days", "bytes", "characters", "count", "max", "min", "items", "depth",
-    "events", "symbols", "children", "pixels", "percent",
+    "events", "symbols", "children", "pixels", "percent", "digits", "tries", "maximum",
 }  # fmt: skip
 
 
@@ -18,8 +18,12 @@ def constants() -> dict[str, int]:
     """Name -> line of every constant of the file."""
     found = {}
     for node in tree(LIMITS).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        found.update({target.id: node.lineno for target in targets if isinstance(target, ast.Name) and target.id.isupper()})
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        found.update(
+            {target.id: node.lineno for target in targets if isinstance(target, ast.Name) and target.id.isupper()}
+        )
     return found
 
 
@@ -36,7 +40,9 @@ def test_every_limit_says_its_unit_or_where_it_comes_from() -> None:
 
 
 def test_every_limit_is_kept_by_some_code() -> None:
-    elsewhere = "\n".join(text(name) for name in python_files("protocols", "edge", "cloud", "simulators") if name != LIMITS)
+    elsewhere = "\n".join(
+        text(name) for name in python_files("protocols", "edge", "cloud", "simulators") if name != LIMITS
+    )
     own = text(LIMITS)
     problems = [
         f"{LIMITS}:{line} {name}: nothing uses it"

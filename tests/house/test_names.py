@@ -46,4 +46,6 @@ def test_no_two_test_files_share_a_name() -> None:
     for name in python_files("tests"):
         if Path(name).name.startswith("test_"):
             paths.setdefault(Path(name).name, []).append(name)
-    assert not [names for names in paths.values() if len(names) > 1], listing([str(n) for n in paths.values() if len(n) > 1])
+    assert not [names for names in paths.values() if len(names) > 1], listing(
+        [str(n) for n in paths.values() if len(n) > 1]
+    )

@@ -1,4 +1,4 @@
-"""What every page, script and style sheet keeps to: nothing inline (the CSP forbids it), nothing from elsewhere, light."""
+"""What every page, script and style sheet keeps to: nothing inline (CSP), nothing from elsewhere, few bytes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def test_no_script_makes_code_or_markup_out_of_text() -> None:
 
 
 def test_scripts_and_styles_stay_light_over_the_wire() -> None:
-    size = sum(len(gzip.compress((ROOT / name).read_bytes())) for name in static(".js", ".css") if name.startswith("cloud/"))
+    size = sum(
+        len(gzip.compress((ROOT / name).read_bytes())) for name in static(".js", ".css") if name.startswith("cloud/")
+    )
     assert size <= STATIC_BYTES_MAX, f"{size} bytes gzipped"
 
 

@@ -17,7 +17,10 @@ ALLOWED: frozenset[str] = frozenset()
 def test_no_file_is_longer_than_500_lines() -> None:
     problems = [
         f"{name}: {lines} lines; split it by subject"
-        for name in [*python_files(*HOUSES, "bench", "scripts"), *(f for f in files() if f.endswith((".js", ".css", ".html")))]
+        for name in [
+            *python_files(*HOUSES, "bench", "scripts"),
+            *(f for f in files() if f.endswith((".js", ".css", ".html"))),
+        ]
         if (lines := text(name).count("\n")) > FILE_LINES_MAX and name not in ALLOWED
     ]
     assert not problems, listing(problems)
@@ -28,7 +31,8 @@ def test_no_function_is_longer_than_60_lines() -> None:
         f"{name}:{node.lineno} {node.name}: {lines} lines; look for the second idea inside"
         for name in python_files(*HOUSES, "bench", "scripts", "tests")
         for node in functions(name)
-        if (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES_MAX and f"{name} {node.name}" not in ALLOWED
+        if (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES_MAX
+        and f"{name} {node.name}" not in ALLOWED
     ]
     assert not problems, listing(problems)
 
@@ -38,6 +42,7 @@ def test_no_picture_weighs_more_than_300_kilobytes_and_no_file_a_megabyte() -> N
     problems = [
         f"{name}: {size} bytes"
         for name in files()
-        if (size := (ROOT / name).stat().st_size) > (PICTURE_BYTES_MAX if Path(name).suffix in pictures else FILE_BYTES_MAX)
+        if (size := (ROOT / name).stat().st_size)
+        > (PICTURE_BYTES_MAX if Path(name).suffix in pictures else FILE_BYTES_MAX)
     ]
     assert not problems, listing(problems)

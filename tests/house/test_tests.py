@@ -1,4 +1,4 @@
-"""Tests use our real code: fakes stand only at the edge (door, mail, clock), nothing of ours is mocked, nothing is skipped."""
+"""Tests use our real code: fakes stand only at the edge (door, mail, clock); nothing is mocked, nothing is skipped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 from tests.house.tree import HOUSES, dotted, imported_names, listing, python_files, text, tree
 
-# `pytest.skip(...)` in a fixture says what a machine lacks; scripts/run_tests.py fails when that happens where it could run.
+# `pytest.skip(...)` in a fixture says what a machine lacks; scripts/run_tests.py then fails, for CI lacks nothing.
 SKIPS = re.compile(r"mark\.(?:skip|skipif|xfail)\b|pytest\.(?:xfail|importorskip)\(")
 
 
@@ -15,7 +15,9 @@ def patches_ours(name: str) -> list[str]:
     """Calls monkeypatch.setattr / delattr on a module, class or function of the four houses."""
     origins, found = imported_names(name), []
     for node in ast.walk(tree(name)):
-        if not (isinstance(node, ast.Call) and dotted(node.func).endswith(("monkeypatch.setattr", "monkeypatch.delattr"))):
+        if not (
+            isinstance(node, ast.Call) and dotted(node.func).endswith(("monkeypatch.setattr", "monkeypatch.delattr"))
+        ):
             continue
         target = node.args[0] if node.args else None
         if isinstance(target, ast.Constant) and str(target.value).split(".")[0] in HOUSES:

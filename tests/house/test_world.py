@@ -1,4 +1,4 @@
-"""Who may look at the clock, the environment and the dice: entry points, configuration and adapters, listed here by name.
+"""Who may look at the clock, the environment and the dice: entry points, configuration, adapters; by name.
 
 Everybody else is told (ARCHITECTURE rules 4 and 5). `time.monotonic` measures durations and is free outside protocols.
 """
