@@ -2,7 +2,7 @@
 
 Responsible for: which tests run side by side and which alone, on which database; one count of them all.
 Not responsible for: what a test needs (its fixtures know) or for installing anything (scripts/install.sh, packages.sh).
-A skipped or expected-to-fail test counts as a failure: whatever can run must run. Only the marker `hardware` is left out.
+A skipped or expected-to-fail test is a failure: whatever can run must run. Only the marker `hardware` is left out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What may not be in the tree: words of the place it was made in, hosts of registries, secrets; what a lock must hold."""
+"""What may not be in the tree: words of the place it was made in, registries, secrets; what a lock must hold."""
 
 from __future__ import annotations
 
