@@ -1,0 +1,244 @@
+"""Strike, lights and buzzer on gpiozero: the only file that moves a pin.
+
+Responsible for: a strike that never moves at start, stop or restart, and a pulse that ends by its own deadline even
+when the loop hangs; playing light and tone patterns, the newest one only.
+Not responsible for: when to open (loop.py, after the journal's commit), which pattern (feedback.py).
+Obeys: PROTOCOL P-5 (journal before strike), DEPENDENCIES "GPIO" (explicit factory, no fallback, own debounce).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+
+from gpiozero import DigitalOutputDevice, PWMOutputDevice
+from gpiozero.exc import GPIOZeroError
+from gpiozero.pins import Factory
+from gpiozero.pins.mock import MockFactory, MockPWMPin
+
+from edge.config import OPEN_SECONDS_MAX, PIN_NOT_WIRED, DoorSettings
+from edge.feedback import IDLE, LIGHT_NONE, Colour, Lamps, Light, Tone
+
+THREAD_JOIN_SECONDS = 2.0
+
+
+class PinsFailed(Exception):
+    """The pins cannot be had; the message says why and what to type."""
+
+
+def factory_for(pins: str) -> Factory:
+    """Return the named gpiozero factory, made here and never chosen by a fallback."""
+    if pins == "mock":
+        return MockFactory(pin_class=MockPWMPin)
+    try:
+        from gpiozero.pins.lgpio import LGPIOFactory  # only on a Raspberry Pi
+    except ImportError as error:
+        raise PinsFailed('lgpio is not installed: type pins = "mock" under [door], or install lgpio') from error
+    try:
+        return LGPIOFactory()
+    except Exception as error:  # lgpio raises its own untyped errors when there is no GPIO chip
+        raise PinsFailed(f'no GPIO here ({error}): type pins = "mock" under [door]') from error
+
+
+class Strike:
+    """The door's electric strike: power unlocks, and only for a bounded time."""
+
+    def __init__(self, pin: int, factory: Factory) -> None:
+        self._device = DigitalOutputDevice(pin, active_high=True, initial_value=False, pin_factory=factory)
+        self._changed = threading.Condition()
+        self._locks_at: float | None = None
+        self._closed = False
+        self._keeper = threading.Thread(target=self._keep, name="strike", daemon=True)
+        self._keeper.start()
+
+    def pulse(self, milliseconds: int) -> int:
+        """Unlock now for this long; return when, in nanoseconds of CLOCK_MONOTONIC. Longer is never shortened."""
+        seconds = min(max(milliseconds, 0) / 1000, OPEN_SECONDS_MAX)
+        with self._changed:
+            if self._closed:
+                raise PinsFailed("the strike is closed")
+            ends = time.monotonic() + seconds
+            self._locks_at = max(ends, self._locks_at or 0.0)
+            self._device.on()
+            moved_ns = time.monotonic_ns()
+            self._changed.notify()
+        return moved_ns
+
+    @property
+    def unlocked(self) -> bool:
+        return self._locks_at is not None
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._device.off()
+            self._locks_at = None
+            self._changed.notify()
+        self._keeper.join(THREAD_JOIN_SECONDS)
+        self._device.close()
+
+    def _keep(self) -> None:
+        """Lock when the deadline is reached, whatever the rest of the gate is doing."""
+        with self._changed:
+            while not self._closed:
+                if self._locks_at is None:
+                    self._changed.wait()
+                    continue
+                left = self._locks_at - time.monotonic()
+                if left > 0:
+                    self._changed.wait(left)
+                else:
+                    self._device.off()
+                    self._locks_at = None
+
+
+class Lights:
+    """The lamps beside the door: plays one pattern for a while, then the base pattern again."""
+
+    def __init__(self, pins: dict[Colour, int], factory: Factory) -> None:
+        self._lamps = {
+            colour: DigitalOutputDevice(pin, initial_value=False, pin_factory=factory)
+            for colour, pin in pins.items()
+            if pin != PIN_NOT_WIRED
+        }
+        self._changed = threading.Condition()
+        self._base = LIGHT_NONE
+        self._playing: tuple[Light, float] | None = None  # the pattern and when it ends, monotonic seconds
+        self._closed = False
+        self._player = threading.Thread(target=self._play, name="lights", daemon=True)
+        self._player.start()
+
+    def base(self, light: Light) -> None:
+        """Show this whenever nothing else is played."""
+        with self._changed:
+            if light != self._base:
+                self._base = light
+                self._changed.notify()
+
+    def play(self, light: Light, milliseconds: int) -> None:
+        """Show this now, in place of what is shown."""
+        with self._changed:
+            self._playing = (light, time.monotonic() + milliseconds / 1000)
+            self._changed.notify()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._player.join(THREAD_JOIN_SECONDS)
+        for device in self._lamps.values():
+            device.off()
+            device.close()
+
+    def _play(self) -> None:
+        with self._changed:
+            while not self._closed:
+                showing = self._playing
+                light, ends = showing or (self._base, None)
+                self._run(light, ends)
+                if self._playing is showing and self._over(ends):
+                    self._playing = None
+
+    def _run(self, light: Light, ends: float | None) -> None:
+        """Play one pattern until it is over or something else is wanted. Holds the condition."""
+        while not self._closed:
+            for lamps, milliseconds in light.steps:
+                if self._hold(lamps, milliseconds / 1000, ends):
+                    return
+            if not light.repeat:
+                self._hold(light.then, None, ends)
+                return
+
+    def _hold(self, lamps: Lamps, seconds: float | None, ends: float | None) -> bool:
+        """Show these lamps; True when something else is wanted, or at the end of the whole pattern."""
+        for colour, device in self._lamps.items():
+            device.value = colour in lamps
+        left = None if ends is None else max(0.0, ends - time.monotonic())
+        waits = [w for w in (seconds, left) if w is not None]
+        woken = self._changed.wait(min(waits) if waits else None)
+        return woken or self._over(ends)
+
+    @staticmethod
+    def _over(ends: float | None) -> bool:
+        return ends is not None and time.monotonic() >= ends
+
+
+class Buzzer:
+    """A piezo on a PWM pin; plays notes in its own thread, the newest tone only. Without a pin it is silent."""
+
+    def __init__(self, pin: int, factory: Factory) -> None:
+        self._device = (
+            None if pin == PIN_NOT_WIRED else PWMOutputDevice(pin, initial_value=0, frequency=880, pin_factory=factory)
+        )
+        self._changed = threading.Condition()
+        self._next: Tone | None = None
+        self._closed = False
+        self._player = threading.Thread(target=self._play, name="buzzer", daemon=True)
+        self._player.start()
+
+    def play(self, tone: Tone) -> None:
+        with self._changed:
+            self._next = tone
+            self._changed.notify()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._player.join(THREAD_JOIN_SECONDS)
+        if self._device is not None:
+            self._device.value = 0
+            self._device.close()
+
+    def _play(self) -> None:
+        with self._changed:
+            while not self._closed:
+                tone, self._next = self._next, None
+                if tone is None:
+                    self._changed.wait()
+                    continue
+                for hertz, milliseconds in tone.notes:
+                    self._sound(hertz)
+                    if self._changed.wait(milliseconds / 1000):
+                        break
+                self._sound(0)
+
+    def _sound(self, hertz: int) -> None:
+        if self._device is None:
+            return
+        if hertz:
+            self._device.frequency = hertz
+        self._device.value = 0.5 if hertz else 0
+
+
+class Pins:
+    """Everything the gate moves, opened together and closed together with the strike locked."""
+
+    def __init__(self, settings: DoorSettings, factory: Factory | None = None) -> None:
+        self.factory = factory or factory_for(settings.pins)
+        lamps = {
+            Colour.GREEN: settings.green_pin,
+            Colour.AMBER: settings.amber_pin,
+            Colour.RED: settings.red_pin,
+            Colour.WHITE: settings.white_pin,
+        }
+        try:
+            self.strike = Strike(settings.strike_pin, self.factory)
+            self.lights = Lights(lamps, self.factory)
+            self.buzzer = Buzzer(settings.buzzer_pin, self.factory)
+        except GPIOZeroError as error:
+            raise PinsFailed(f"a pin cannot be used: {error}") from error
+        self.lights.base(IDLE.light)
+
+    def close(self) -> None:
+        self.strike.close()
+        self.lights.close()
+        self.buzzer.close()
+        self.factory.close()
+
+    def __enter__(self) -> Pins:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()

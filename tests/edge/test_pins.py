@@ -1,0 +1,120 @@
+"""The pins on gpiozero's mock factory: what the strike really did, with times."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from gpiozero.pins.mock import MockFactory, MockPWMPin
+
+from edge.config import DoorSettings
+from edge.feedback import IDLE, LIGHT_OPEN, LIGHT_REFUSED, TONE_OPEN
+from edge.pins import Pins, PinsFailed, factory_for
+
+SETTINGS = DoorSettings(
+    pins="mock",
+    strike_pin=17,
+    green_pin=22,
+    amber_pin=23,
+    red_pin=24,
+    white_pin=-1,
+    buzzer_pin=18,
+    open_seconds=3.0,
+)
+
+
+@pytest.fixture
+def factory() -> Iterator[MockFactory]:
+    made = MockFactory(pin_class=MockPWMPin)
+    yield made
+    made.close()
+
+
+def states(factory: MockFactory, pin: int) -> list[bool]:
+    recorded: Any = factory.pin(pin)
+    return [bool(state.state) for state in recorded.states]
+
+
+def waited(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def test_the_strike_never_moves_at_start_or_stop(factory: MockFactory) -> None:
+    strike: Any = factory.pin(17)
+    before = len(strike.states)
+    with Pins(SETTINGS, factory):
+        waited(0.05)
+    assert [bool(s.state) for s in strike.states[before - 1 :]] == [False]
+
+
+def test_a_pulse_unlocks_at_once_and_locks_by_itself(factory: MockFactory) -> None:
+    with Pins(SETTINGS, factory) as pins:
+        asked = time.monotonic_ns()
+        moved = pins.strike.pulse(100)
+        assert pins.strike.unlocked
+        assert 0 <= moved - asked < 50_000_000
+        waited(0.25)
+        assert not pins.strike.unlocked
+        assert states(factory, 17) == [False, True, False]
+        strike: Any = factory.pin(17)
+        assert 0.09 <= strike.states[-1].timestamp <= 0.2
+
+
+def test_a_second_pulse_lengthens_the_first_without_a_click(factory: MockFactory) -> None:
+    with Pins(SETTINGS, factory) as pins:
+        pins.strike.pulse(150)
+        waited(0.05)
+        pins.strike.pulse(150)
+        waited(0.3)
+        assert states(factory, 17) == [False, True, False]
+
+
+def test_no_pulse_is_longer_than_its_bound(factory: MockFactory) -> None:
+    with Pins(SETTINGS, factory) as pins:
+        pins.strike.pulse(10**9)
+        assert pins.strike._locks_at is not None and pins.strike._locks_at - time.monotonic() <= 30.0
+
+
+def test_closing_during_a_pulse_locks_the_door(factory: MockFactory) -> None:
+    strike: Any = factory.pin(17)
+    pins = Pins(SETTINGS, factory)
+    pins.strike.pulse(10_000)
+    pins.close()
+    assert bool(strike.states[-1].state) is False
+    with pytest.raises(PinsFailed):
+        pins.strike.pulse(100)
+
+
+def test_the_newest_light_replaces_the_one_before(factory: MockFactory) -> None:
+    with Pins(SETTINGS, factory) as pins:
+        pins.lights.play(LIGHT_REFUSED, 3_000)
+        waited(0.05)
+        assert states(factory, 24)[-1] is True
+        pins.lights.play(LIGHT_OPEN, 100)
+        waited(0.03)
+        assert (states(factory, 24)[-1], states(factory, 22)[-1]) == (False, True)
+        waited(0.15)
+        assert states(factory, 22)[-1] is False
+
+
+def test_a_red_flashes_three_times_and_then_stays(factory: MockFactory) -> None:
+    with Pins(SETTINGS, factory) as pins:
+        pins.lights.base(IDLE.light)
+        pins.lights.play(LIGHT_REFUSED, 1_600)
+        waited(1.45)
+        assert states(factory, 24) == [False, True, False, True, False, True, False, True]
+
+
+def test_a_tone_ends_in_silence(factory: MockFactory) -> None:
+    with Pins(SETTINGS, factory) as pins:
+        pins.buzzer.play(TONE_OPEN)
+        waited(0.05)
+        assert states(factory, 18)[-1] is True
+        waited(0.35)
+        assert states(factory, 18)[-1] is False
+
+
+def test_no_pin_library_on_this_machine_says_what_to_type() -> None:
+    with pytest.raises(PinsFailed, match='pins = "mock"'):
+        factory_for("lgpio")
