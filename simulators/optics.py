@@ -191,9 +191,7 @@ def _crack(screen: Plane, per_module: float, centre: tuple[float, float], chance
         cv2.polylines(screen, [line + thick], False, 0.1, max(1, thick // 2), cv2.LINE_AA)
 
 
-def _finger(
-    screen: Plane, share: float, per_module: float, centre: tuple[float, float], chance: random.Random
-) -> None:
+def _finger(screen: Plane, share: float, per_module: float, centre: tuple[float, float], chance: random.Random) -> None:
     """A fingertip over one side of the code, as a hand holds a phone: rounded, out of the corner patterns' way or not."""
     half = 32.5 * per_module
     side = chance.choice((-1, 1))
@@ -205,9 +203,7 @@ def _finger(
     cv2.ellipse(screen, at, (radius[0] - 2, radius[1] - 2), 0, 0, 360, 0.6, -1, cv2.LINE_AA)
 
 
-def _glare(
-    screen: Plane, view: View, per_module: float, centre: tuple[float, float], chance: random.Random
-) -> None:
+def _glare(screen: Plane, view: View, per_module: float, centre: tuple[float, float], chance: random.Random) -> None:
     """A lamp's reflection: a soft bright ellipse somewhere on the code."""
     reach = 22 * per_module
     x, y = (centre[i] + chance.uniform(-1, 1) * reach for i in (0, 1))
@@ -388,7 +384,7 @@ def _spoiled(distortion: str, view: View, chance: random.Random) -> View:
         case "bands":
             return replace(view, bands=0.4 + 0.5 * hard, bands_px=chance.uniform(16, 140), brightness=0.6)
         case "over_exposed":
-            return replace(view, light=1.6 + 1.8 * hard, flare=0.1 + 0.12 * hard)
+            return replace(view, light=1.3 + 1.0 * hard, flare=0.04 + 0.08 * hard)
         case "cracks":
             return replace(view, cracks=1 + round(2 * hard))
         case "finger":

@@ -1,0 +1,166 @@
+"""What can be done to a frame so that a decoder sees more: where to look, and the treatments of that place.
+
+Responsible for: the part of a frame that is most like a QR code, the ladder of treatments in the order that paid in
+the bench (bench/read.py), the coarse view that notices motion. PURE: arrays in, arrays out; no decoder, no clock.
+Not responsible for: when to do what (edge/reader.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Luma = NDArray[np.uint8]
+
+REGION_PIXELS_MAX = 640 * 640  # a region larger than this is shrunk before any treatment, so that each step is bounded
+REGION_SIDE_MIN = 48  # pixels; less cannot hold a version 1 symbol that anything reads
+MOTION_STRIDE = 16  # pixels between the samples of the coarse view
+MOTION_STEP = 12  # luma steps of one sample that are more than noise
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of a frame, in pixels, right and bottom excluded."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def of(self, luma: Luma) -> Luma:
+        return luma[self.top : self.bottom, self.left : self.right]
+
+    def grown(self, share: float, luma: Luma) -> Region:
+        """The same place with a margin on each side, inside the frame."""
+        x, y = int((self.right - self.left) * share) + 8, int((self.bottom - self.top) * share) + 8
+        height, width = luma.shape
+        return Region(
+            max(0, self.left - x), max(0, self.top - y), min(width, self.right + x), min(height, self.bottom + y)
+        )
+
+    @property
+    def side(self) -> int:
+        return min(self.right - self.left, self.bottom - self.top)
+
+
+def coarse_view(luma: Luma) -> Luma:
+    """A copy of every 16th pixel of every 16th row: enough to notice that something moved."""
+    return np.ascontiguousarray(luma[::MOTION_STRIDE, ::MOTION_STRIDE])
+
+
+def moved(before: Luma, after: Luma) -> bool:
+    """Whether more than 1 sample in 200 differs by more than noise does."""
+    if before.shape != after.shape:
+        return True
+    changed = int(np.count_nonzero(cv2.absdiff(before, after) > MOTION_STEP))
+    return changed * 200 > before.size
+
+
+def busiest_region(luma: Luma) -> Region | None:
+    """Where edges of both directions are densest: a QR code has as many across as along. None on an empty frame."""
+    height, width = luma.shape
+    if min(height, width) < 4 * REGION_SIDE_MIN:
+        return Region(0, 0, width, height) if min(height, width) >= REGION_SIDE_MIN // 2 else None
+    step = max(2, min(height, width) // 360)
+    thin = np.ascontiguousarray(luma[::step, ::step])
+    across = cv2.absdiff(thin[:-1, 1:], thin[:-1, :-1])
+    along = cv2.absdiff(thin[1:, :-1], thin[:-1, :-1])
+    size = (across.shape[1] // 8, across.shape[0] // 8)
+    both = cv2.min(
+        cv2.resize(across, size, interpolation=cv2.INTER_AREA), cv2.resize(along, size, interpolation=cv2.INTER_AREA)
+    )
+    dense = cv2.blur(both.astype(np.float32), (3, 3))
+    cells = dense.size
+    peak = float(np.partition(dense.ravel(), cells - 1 - cells // 80)[cells - 1 - cells // 80])
+    if peak < 1.0:
+        return None
+    count, names, boxes, _ = cv2.connectedComponentsWithStats((dense > 0.5 * peak).astype(np.uint8))
+    if count < 2:
+        return None
+    weights = np.bincount(names.ravel(), weights=dense.ravel(), minlength=count)
+    left, top, wide, high = (int(v) * 8 * step for v in boxes[1 + int(np.argmax(weights[1:]))][:4])
+    found = Region(left, top, left + wide, top + high).grown(0.08, luma)
+    return found if found.side >= REGION_SIDE_MIN else None
+
+
+def shrunk_to_bound(crop: Luma) -> tuple[Luma, float]:
+    """The crop at most REGION_PIXELS_MAX large, contiguous, and by how much it was shrunk (1.0: not at all)."""
+    if crop.size <= REGION_PIXELS_MAX:
+        return np.ascontiguousarray(crop), 1.0
+    scale = (REGION_PIXELS_MAX / crop.size) ** 0.5
+    return _resized(crop, scale), scale
+
+
+# Treatments: each takes a crop and returns it treated, with the scale that the treatment changed ---------------------
+
+Treatment = Callable[[Luma], tuple[Luma, float]]
+
+
+def _resized(crop: Luma, scale: float) -> Luma:
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(crop, None, fx=scale, fy=scale, interpolation=how), np.uint8)
+
+
+def as_it_is(crop: Luma) -> tuple[Luma, float]:
+    """For a region whose surroundings misled the decoder."""
+    return crop, 1.0
+
+
+def half(crop: Luma) -> tuple[Luma, float]:
+    """Averages noise and fine moire away; the cheapest step."""
+    return _resized(crop, 0.5), 0.5
+
+
+def two_thirds(crop: Luma) -> tuple[Luma, float]:
+    """As half, where half would leave under two pixels a module."""
+    return _resized(crop, 2 / 3), 2 / 3
+
+
+def softened(crop: Luma) -> tuple[Luma, float]:
+    """Takes noise and the screen's grid away."""
+    return np.asarray(cv2.GaussianBlur(crop, (0, 0), 1.0), np.uint8), 1.0
+
+
+def doubled(crop: Luma) -> tuple[Luma, float]:
+    """Twice as large: the decoder's block thresholds then follow bands and its grid hits small modules."""
+    return _resized(crop, 2.0), 2.0
+
+
+def sharpened(crop: Luma) -> tuple[Luma, float]:
+    """Against motion and defocus: what a wide blur took away is put back three times, over a softened crop."""
+    soft = cv2.GaussianBlur(crop, (0, 0), 1.0)
+    return np.asarray(cv2.addWeighted(soft, 4.0, cv2.GaussianBlur(soft, (0, 0), 3.0), -3.0, 0), np.uint8), 1.0
+
+
+def amplified(crop: Luma) -> tuple[Luma, float]:
+    """Gain of five around the middle: dim screens, fog, over-exposure."""
+    middle = float(np.median(crop[::4, ::4]))
+    return np.asarray(cv2.convertScaleAbs(crop, alpha=5.0, beta=128.0 - 5.0 * middle), np.uint8), 1.0
+
+
+def rows_levelled(crop: Luma) -> tuple[Luma, float]:
+    """Each row stretched between its own dark and light: undoes the bands that a pulsed screen leaves."""
+    samples = np.sort(crop[:, :: max(1, crop.shape[1] // 64)], axis=1)
+    tenth = samples.shape[1] // 10
+    low, high = samples[:, tenth].astype(np.float32), samples[:, -1 - tenth].astype(np.float32)
+    gain = 255.0 / np.maximum(high - low, 8.0)
+    level = crop * gain[:, None] - (low * gain)[:, None]
+    return softened(np.clip(level, 0, 255).astype(np.uint8))
+
+
+def levelled(crop: Luma) -> tuple[Luma, float]:
+    """Each neighbourhood stretched between its own dark and light: glare's edge, moire, shadows of a finger."""
+    window = (15, 15)
+    soft = cv2.GaussianBlur(crop, (0, 0), 0.8)
+    block = cv2.getStructuringElement(cv2.MORPH_RECT, window)
+    high = cv2.blur(cv2.dilate(soft, block), window).astype(np.float32)
+    low = cv2.blur(cv2.erode(soft, block), window).astype(np.float32)
+    level = (soft - low) * (255.0 / np.maximum(high - low, 12.0))
+    return np.clip(level, 0, 255).astype(np.uint8), 1.0
+
+
+LADDER: tuple[Treatment, ...] = (half, softened, doubled, rows_levelled, sharpened, levelled, amplified, two_thirds)

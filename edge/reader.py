@@ -1,0 +1,221 @@
+"""Codes in a frame: fast path, region kept from frame to frame, ladder of treatments, one budget of time.
+
+Responsible for: `Reader.read` (a still: the whole ladder) and `Reader.watch` (video: motion gate, full pass, one step of
+the ladder a frame); saying exactly what a symbol is and what its bytes are; `read_image` for `portillon-gate read`.
+Not responsible for: what a text means (protocols/passes.py), which symbols count (edge/gate.py), capture (edge/camera.py).
+Obeys: P-3 (a), *View*: true QR codes only, bytes as strict ASCII; HOSTILE P1 to P7 and P38.
+
+The decoder is zxing-cpp. It returns Micro QR and rMQR to whoever asks for QR codes, so a symbol's format is always
+looked at; its `.text` transcodes, so a pass is taken from `.bytes` alone; parts of a structured append are never joined.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zxingcpp
+from numpy.typing import NDArray
+
+from edge import frames
+from edge.frames import Luma, Region
+from edge.pictures import PictureRefused, load_picture
+from protocols.limits import SYMBOLS_PER_FRAME_MAX
+
+FRAME_BUDGET_MS = 40.0  # video: 20 frames a second with half of the time left for the rest of the loop
+IMAGE_BUDGET_MS = 400.0  # a still: the whole ladder on the largest region
+FRAME_PIXELS_FAST_MAX = 4_000_000  # a larger picture is looked at shrunk before it is looked at whole
+QR_ONLY = zxingcpp.BarcodeFormats(
+    zxingcpp.BarcodeFormat.QRCode
+)  # 8 times faster than every format, with the same reads
+CODE_SIDE_MIN = 80  # pixels; a failed symbol smaller than this is more often a chance pattern than a pass
+REGION_FRAMES_KEPT = 15  # frames for which the place of the last code is looked at before the busiest place
+REST_FRAMES = 20  # a still scene that nothing was read in is looked at again this often
+
+Corners = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One symbol. `text` is its bytes as strict ASCII, or None; `transcoded` is for showing only, never for deciding.
+
+    format: the decoder's name ("QRCode", "MicroQRCode", "RMQRCode"); "QRCodeGS1" for FNC1 in first position.
+    corners: pixels of the frame from the symbol's own top left, clockwise.
+    """
+
+    text: str | None
+    raw: bytes
+    format: str
+    corners: Corners
+    transcoded: str = ""
+
+    @property
+    def is_qr_code(self) -> bool:
+        return self.format == "QRCode"
+
+
+class Reader:
+    """Reads frames of one camera. Keeps the place of the last code and a coarse view: nothing that grows."""
+
+    def __init__(self, budget_ms: float = FRAME_BUDGET_MS, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._budget_seconds = budget_ms / 1000.0
+        self._monotonic = monotonic
+        self._coarse: Luma | None = None
+        self._last_region: Region | None = None
+        self._region_age = 0
+        self._next_step = 0
+        self._still_frames = 0
+
+    def read(self, luma: Luma) -> list[Code]:
+        """Every code found in a still, by the whole ladder, within the budget. Keeps nothing for the next call."""
+        deadline = self._monotonic() + self._budget_seconds
+        codes, failed = _full_pass(luma)
+        if codes:
+            return codes
+        region = _region_of(failed, luma) or frames.busiest_region(luma)
+        if region is None:
+            return []
+        slowest = 0.0
+        for treatment in frames.LADDER:
+            began = self._monotonic()
+            if began + slowest > deadline:
+                break
+            codes = _treated_pass(luma, region, treatment)
+            if codes:
+                return codes
+            slowest = max(slowest, self._monotonic() - began)
+        return []
+
+    def watch(self, luma: Luma) -> list[Code]:
+        """Codes in the newest frame of a film. At most one pass and one step of the ladder; nothing where nothing moves."""
+        deadline = self._monotonic() + self._budget_seconds
+        if self._rests(luma):
+            return []
+        codes, failed = _full_pass(luma)
+        if not codes and self._monotonic() < deadline:
+            codes = self._one_step(luma, failed)
+        if codes:
+            self._last_region, self._region_age = _around(codes[0].corners, luma), 0
+            self._still_frames = 0
+        return codes
+
+    def _rests(self, luma: Luma) -> bool:
+        """True while the scene has not moved since the whole ladder found nothing in it."""
+        coarse = frames.coarse_view(luma)
+        still = self._coarse is not None and not frames.moved(self._coarse, coarse)
+        if not still:
+            self._coarse, self._still_frames = coarse, 0
+            return False
+        self._still_frames += 1
+        tried_all = self._still_frames > len(frames.LADDER)
+        return tried_all and self._still_frames % REST_FRAMES != 0
+
+    def _one_step(self, luma: Luma, failed: Iterable[Region]) -> list[Code]:
+        """The next treatment of the likeliest place. A treatment that worked stays the first to be tried."""
+        self._region_age += 1
+        kept = self._last_region if self._region_age <= REGION_FRAMES_KEPT else None
+        region = _region_of(failed, luma) or kept or frames.busiest_region(luma)
+        if region is None:
+            return []
+        codes = _treated_pass(luma, region, frames.LADDER[self._next_step])
+        if not codes:
+            self._next_step = (self._next_step + 1) % len(frames.LADDER)
+        return codes
+
+
+def read_image(path: Path | str, budget_ms: float = IMAGE_BUDGET_MS) -> dict[str, Any]:
+    """Return the line that `portillon-gate read` prints for one file: codes, or `error` with a code. Raises nothing."""
+    line: dict[str, Any] = {"file": str(path), "ms": 0.0, "codes": []}
+    try:
+        luma = load_picture(Path(path))
+    except PictureRefused as refused:
+        return line | {"error": {"code": refused.code, "message": str(refused)}}
+    began = time.monotonic()
+    codes = Reader(budget_ms).read(luma)
+    line["ms"] = round((time.monotonic() - began) * 1000.0, 2)
+    line["codes"] = [
+        {
+            "text": code.text if code.text is not None else code.transcoded,
+            "format": code.format,
+            "corners": [list(corner) for corner in code.corners],
+        }
+        for code in codes
+    ]
+    return line
+
+
+# One pass of the decoder -------------------------------------------------------------------------------------------
+
+
+def _full_pass(luma: Luma) -> tuple[list[Code], list[Region]]:
+    """The codes of a whole frame, and where symbols were seen but could not be read."""
+    shrunk, scale = _shrunk(luma)
+    codes, failed = _decode(shrunk, 1.0 / scale, (0, 0))
+    if not codes and scale < 1.0:
+        codes, failed = _decode(np.ascontiguousarray(luma), 1.0, (0, 0))
+    return codes, failed
+
+
+def _shrunk(luma: Luma) -> tuple[Luma, float]:
+    if luma.size <= FRAME_PIXELS_FAST_MAX:
+        return luma, 1.0
+    every = int(np.ceil((luma.size / FRAME_PIXELS_FAST_MAX) ** 0.5))
+    return np.ascontiguousarray(luma[::every, ::every]), 1.0 / every
+
+
+def _treated_pass(luma: Luma, region: Region, treatment: frames.Treatment) -> list[Code]:
+    crop, shrink = frames.shrunk_to_bound(region.of(luma))
+    treated, scale = treatment(crop)
+    return _decode(treated, 1.0 / (scale * shrink), (region.left, region.top))[0]
+
+
+def _decode(luma: Luma, scale: float, origin: tuple[int, int]) -> tuple[list[Code], list[Region]]:
+    """One call of the decoder; positions come back in the frame's pixels. At most 8 symbols (P38)."""
+    symbols = zxingcpp.read_barcodes(luma, formats=QR_ONLY, text_mode=zxingcpp.TextMode.Plain, return_errors=True)
+    codes: list[Code] = []
+    failed: list[Region] = []
+    for symbol in symbols:
+        corners = _corners(symbol.position, scale, origin)
+        if not symbol.valid:
+            failed.append(_bounds(corners))
+        elif len(codes) < SYMBOLS_PER_FRAME_MAX:
+            codes.append(_code(symbol, corners))
+    return codes, failed
+
+
+def _code(symbol: Any, corners: Corners) -> Code:
+    raw = bytes(symbol.bytes)
+    gs1 = symbol.content_type == zxingcpp.ContentType.GS1
+    return Code(
+        text=raw.decode("ascii") if raw.isascii() and not gs1 else None,
+        raw=raw,
+        format="QRCodeGS1" if gs1 and symbol.format == zxingcpp.BarcodeFormat.QRCode else symbol.format.name,
+        corners=corners,
+        transcoded=symbol.text,
+    )
+
+
+def _corners(position: Any, scale: float, origin: tuple[int, int]) -> Corners:
+    points = (position.top_left, position.top_right, position.bottom_right, position.bottom_left)
+    a, b, c, d = ((round(p.x * scale) + origin[0], round(p.y * scale) + origin[1]) for p in points)
+    return a, b, c, d
+
+
+def _bounds(corners: Corners) -> Region:
+    points: NDArray[np.int64] = np.array(corners)
+    (left, top), (right, bottom) = points.min(0), points.max(0)
+    return Region(int(left), int(top), int(right), int(bottom))
+
+
+def _around(corners: Corners, luma: Luma) -> Region:
+    return _bounds(corners).grown(0.12, luma)
+
+
+def _region_of(failed: Iterable[Region], luma: Luma) -> Region | None:
+    """The place of the largest symbol that was seen and not read, if it is large enough to be believed."""
+    largest = max(failed, key=lambda region: region.side, default=None)
+    return largest.grown(0.12, luma) if largest and largest.side >= CODE_SIDE_MIN else None
