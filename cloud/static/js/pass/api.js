@@ -1,25 +1,24 @@
 // What the phone asks the school's server, and what it learns of the time there. navigator.onLine lies: only a fetch is believed.
-// `Refused.code` is a code of the server's, or OFFLINE when it could not be reached.
+// `Refused.code` is a code of the server's, `words` its sentence for the reader; OFFLINE when it could not be reached.
 
 import * as store from "./store.js";
 
 const ANSWER_MS_MAX = 8000;
 
 export class Refused extends Error {
-  constructor(code, status = 0) {
+  constructor(code, status = 0, words = "") {
     super(code);
-    this.code = code;
-    this.status = status;
+    Object.assign(this, { code, status, words });
   }
 }
 
 export async function ask(path, body) {
   const asked = Date.now();
   const answer = await send(path, body);
-  const words = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Refused(words.code ?? `HTTP_${answer.status}`, answer.status);
-  if (words.now_ms) await store.write("offset_ms", Math.round(words.now_ms - (asked + Date.now()) / 2));
-  return words;
+  const told = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Refused(told.code, answer.status, [told.message, told.what_to_do].filter(Boolean).join(" "));
+  if (told.now_ms) await store.write("offset_ms", Math.round(told.now_ms - (asked + Date.now()) / 2));
+  return told;
 }
 
 async function send(path, body) {

@@ -11,7 +11,7 @@ const form = document.getElementById("pairing-form");
 const field = document.getElementById("pairing-code");
 const problem = document.getElementById("pairing-problem");
 
-/** Show the form; call `paired` with the server's passes when it worked. */
+/** Await the digits; call `paired(key, passes)` when it worked. */
 export function offerPairing(paired) {
   field.value ||= new URLSearchParams(location.search).get("code") ?? "";
   document.getElementById("pairing-install").hidden = navigator.standalone !== false;
@@ -28,11 +28,11 @@ async function tryPairing(code, paired) {
   if (code.length !== 8) return say("PAIR_EIGHT_DIGITS");
   form.setAttribute("aria-busy", "true");
   try {
-    const answer = await pair(code);
+    const [key, answer] = await pair(code);
     history.replaceState(null, "", location.pathname);
-    paired(answer);
+    await paired(key, answer);
   } catch (refusal) {
-    say(refusal.code);
+    say(refusal.code, refusal.words);
   } finally {
     form.removeAttribute("aria-busy");
   }
@@ -43,11 +43,12 @@ export async function pair(code) {
   const key = await makeKey();
   const nonce = fromBase64Url(start.nonce);
   const proof = await key.sign(concat(bytesOf("portillon-pair"), nonce, fromBase64Url(start.account)));
-  return keepPasses(await ask("/api/pair/finish", { code, key: key.coseKey, proof: toBase64Url(proof) }));
+  const answer = await ask("/api/pair/finish", { code, key: key.coseKey, proof: toBase64Url(proof) });
+  return [key, await keepPasses(answer)];
 }
 
-function say(code) {
-  problem.textContent = words(code) || words("PAIR_FAILED", { code });
+function say(code, sentence) {
+  problem.textContent = words(code) || sentence || words("PAIR_FAILED");
   problem.hidden = false;
   field.setAttribute("aria-invalid", "true");
   field.focus();
