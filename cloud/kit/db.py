@@ -8,7 +8,7 @@ Not responsible for: any table. Rules: ARCHITECTURE 6 and 8, INTEGRITY I11 and I
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, LiteralString, Self, TypeVar
+from typing import Annotated, Any, LiteralString, Self, TypeAlias, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -52,7 +52,7 @@ class _Cursor(psycopg.Cursor[Any]):
             super().executemany(query, params_seq, **options)
 
 
-Transaction = psycopg.Connection[Any]
+Transaction: TypeAlias = psycopg.Connection[Any]
 """A connection inside a transaction that the kit opened. Services take it first and never commit it."""
 
 

@@ -32,7 +32,7 @@ class Refused(Exception):
 
     >>> raise Refused("NOT_FOUND")
     >>> class PairRefused(Refused):
-    ...     answers = {"PAIR_CODE_UNKNOWN": Answer(404, N_("This code is not known."), N_("Ask for a new one."))}
+    ...     answers: ClassVar = {"PAIR_CODE_UNKNOWN": Answer(404, N_("This code is not known."), N_("Ask for a new one."))}
     """
 
     answers: ClassVar[Mapping[str, Answer]] = {}

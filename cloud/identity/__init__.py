@@ -1,0 +1,1 @@
+"""Logins, sessions behind three separate doors, roles, and the one question `may(actor, action, thing)`."""

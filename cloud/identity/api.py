@@ -1,0 +1,41 @@
+"""The small routes of identity: enter by a link, sign out. Pages that explain them are home's."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import RedirectResponse
+
+from cloud.identity import service
+from cloud.identity.doors import COOKIES, TOKEN_CHARACTERS_MAX, clear_cookie, set_cookie
+from cloud.identity.model import FIRST_PAGE, Door
+from cloud.kit import clock
+from cloud.kit.db import Tx
+
+router = APIRouter()
+
+NEXT_CHARACTERS_MAX = 200  # Paths of ours are under 60 characters.
+
+
+@router.get("/enter/{token}", include_in_schema=False)
+def enter(tx: Tx, token: Annotated[str, Path(max_length=TOKEN_CHARACTERS_MAX)],
+          next: Annotated[str, Query(max_length=NEXT_CHARACTERS_MAX)] = "") -> RedirectResponse:
+    """Open the door that a link names and go to its first page, or to `next`, a path of this site."""
+    entered = service.enter(tx, token, clock.now())
+    answer = RedirectResponse(next if _is_own_path(next) else FIRST_PAGE[entered.door], status_code=303)
+    set_cookie(answer, entered.door, entered.token)
+    return answer
+
+
+@router.post("/sign-out/{door}", include_in_schema=False)
+def sign_out(request: Request, tx: Tx, door: Door) -> RedirectResponse:
+    """End this browser's session at one door."""
+    token = request.cookies.get(COOKIES[door], "")
+    if token:
+        service.sign_out(tx, token, clock.now())
+    answer = RedirectResponse("/", status_code=303)
+    clear_cookie(answer, door)
+    return answer
+
+
+def _is_own_path(path: str) -> bool:
+    return path.startswith("/") and path[1:2] not in ("/", "\\") and path.isprintable() and "\\" not in path

@@ -1,0 +1,77 @@
+"""The three doors as FastAPI dependencies: who asks, and the transaction in which they ask.
+
+Responsible for: the cookies `__Host-family`, `__Host-school`, `__Host-fleet`; `FamilyActor` and its siblings;
+`FamilyTx` and its siblings, committed before the answer (ARCHITECTURE 8). In a family's and an operator's
+transaction row security lets only own children through: an operator has none.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Annotated
+
+from fastapi import Depends, Request, Response
+
+from cloud.identity import service
+from cloud.identity.model import SESSION_LIFETIME, Actor, Door
+from cloud.kit import clock
+from cloud.kit.db import Transaction, database_of
+from cloud.kit.errors import Refused
+
+COOKIES = {door: f"__Host-{door}" for door in Door}
+TOKEN_CHARACTERS_MAX = 100  # Ours have 43; what is longer is not even hashed.
+
+
+def set_cookie(response: Response, door: Door | str, token: str) -> None:
+    """Give the browser its session. `__Host-` makes it stick to this very host, Lax keeps other sites' forms out."""
+    door = Door(door)
+    response.set_cookie(
+        COOKIES[door], token, max_age=int(SESSION_LIFETIME[door].total_seconds()), path="/", secure=True,
+        httponly=True, samesite="lax",
+    )
+
+
+def clear_cookie(response: Response, door: Door | str) -> None:
+    response.delete_cookie(COOKIES[Door(door)], path="/", secure=True, httponly=True, samesite="lax")
+
+
+def actor_at(request: Request, door: Door) -> Actor | None:
+    """Return who holds this door's cookie, or None. For pages that anybody may open."""
+    token = request.cookies.get(COOKIES[door], "")
+    if not token or len(token) > TOKEN_CHARACTERS_MAX:
+        return None
+    with database_of(request).untenanted() as tx:
+        return service.actor_of(tx, door, token, clock.now())
+
+
+def _required(door: Door) -> Callable[[Request], Actor]:
+    def signed_in(request: Request) -> Actor:
+        actor = actor_at(request, door)
+        if actor is None:
+            raise Refused("SIGN_IN")
+        return actor
+
+    return signed_in
+
+
+FamilyActor = Annotated[Actor, Depends(_required(Door.FAMILY))]
+SchoolActor = Annotated[Actor, Depends(_required(Door.SCHOOL))]
+FleetActor = Annotated[Actor, Depends(_required(Door.FLEET))]
+
+
+def _family(request: Request, actor: FamilyActor) -> Iterator[Transaction]:
+    with database_of(request).tenant(actor.district_id, actor.person_id) as tx:
+        yield tx
+
+
+def _school(request: Request, actor: SchoolActor) -> Iterator[Transaction]:
+    with database_of(request).tenant(actor.district_id) as tx:
+        yield tx
+
+
+def _fleet(request: Request, actor: FleetActor) -> Iterator[Transaction]:
+    with database_of(request).tenant(actor.district_id, actor.person_id) as tx:
+        yield tx
+
+
+FamilyTx = Annotated[Transaction, Depends(_family, scope="function")]
+SchoolTx = Annotated[Transaction, Depends(_school, scope="function")]
+FleetTx = Annotated[Transaction, Depends(_fleet, scope="function")]

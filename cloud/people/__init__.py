@@ -1,0 +1,1 @@
+"""Children, guardians, escorts and staff: who is who, and who may collect whom."""

@@ -1,0 +1,234 @@
+"""SQL of children, persons, staff, guardianships, enrolments and escort rights. Private to people/service.py."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from cloud.kit.db import Transaction, many, one, one_or_none
+from cloud.people.model import (
+    ChildInClass,
+    ChildOfGuardian,
+    EscortOfChild,
+    GuardianOfChild,
+    Person,
+    StaffMember,
+    Tie,
+)
+
+
+def put_person(tx: Transaction, district_id: UUID, person_id: UUID, sourced_id: str, given: str, family: str,
+               language: str, login_id: UUID | None) -> UUID:
+    return one(
+        tx, UUID,
+        "INSERT INTO person (district_id, id, sourced_id, login_id, given, family, language)"
+        " VALUES (%(district)s, %(id)s, %(sourced)s, %(login)s, %(given)s, %(family)s, %(language)s)"
+        " ON CONFLICT (district_id, sourced_id) DO UPDATE SET given = excluded.given, family = excluded.family,"
+        " language = excluded.language, login_id = coalesce(excluded.login_id, person.login_id) RETURNING id",
+        {"district": district_id, "id": person_id, "sourced": sourced_id, "login": login_id, "given": given,
+         "family": family, "language": language},
+    )
+
+
+def person(tx: Transaction, district_id: UUID, person_id: UUID) -> Person | None:
+    return one_or_none(
+        tx, Person,
+        "SELECT id, given, family, language FROM person WHERE district_id = %(district)s AND id = %(person)s",
+        {"district": district_id, "person": person_id},
+    )
+
+
+def put_staff(tx: Transaction, district_id: UUID, person_id: UUID, school_id: UUID, powers: int) -> None:
+    tx.execute(
+        "INSERT INTO staff (district_id, person_id, school_id, powers)"
+        " VALUES (%(district)s, %(person)s, %(school)s, %(powers)s)"
+        " ON CONFLICT (district_id, person_id, school_id) DO UPDATE SET powers = excluded.powers",
+        {"district": district_id, "person": person_id, "school": school_id, "powers": powers},
+    )
+
+
+def staff_of_school(tx: Transaction, district_id: UUID, school_id: UUID) -> list[StaffMember]:
+    return many(
+        tx, StaffMember,
+        "SELECT s.person_id, p.given, p.family, s.school_id, s.powers FROM staff s"
+        " JOIN person p ON p.district_id = s.district_id AND p.id = s.person_id"
+        " WHERE s.district_id = %(district)s AND s.school_id = %(school)s ORDER BY p.family, p.given, p.id",
+        {"district": district_id, "school": school_id},
+    )
+
+
+def put_child(tx: Transaction, district_id: UUID, child_id: UUID, sourced_id: str, given: str, family: str,
+              birth: date | None) -> UUID:
+    return one(
+        tx, UUID,
+        "INSERT INTO child (district_id, id, sourced_id, given, family, birth)"
+        " VALUES (%(district)s, %(id)s, %(sourced)s, %(given)s, %(family)s, %(birth)s)"
+        " ON CONFLICT (district_id, sourced_id) DO UPDATE SET given = excluded.given, family = excluded.family,"
+        " birth = excluded.birth RETURNING id",
+        {"district": district_id, "id": child_id, "sourced": sourced_id, "given": given, "family": family,
+         "birth": birth},
+    )
+
+
+def enrolled_class(tx: Transaction, district_id: UUID, child_id: UUID, school_id: UUID, day: date
+                   ) -> tuple[UUID, UUID | None] | None:
+    return tx.execute(
+        "SELECT id, class_id FROM enrolment WHERE district_id = %(district)s AND child_id = %(child)s"
+        " AND school_id = %(school)s AND period @> %(day)s",
+        {"district": district_id, "child": child_id, "school": school_id, "day": day},
+    ).fetchone()
+
+
+def end_enrolment(tx: Transaction, district_id: UUID, enrolment_id: UUID, last_day: date) -> None:
+    """End on a day (excluded); an enrolment that began on that very day never was and is moved to be so."""
+    tx.execute(
+        "UPDATE enrolment SET period = daterange(lower(period), %(last)s)"
+        " WHERE district_id = %(district)s AND id = %(id)s AND lower(period) < %(last)s",
+        {"district": district_id, "id": enrolment_id, "last": last_day},
+    )
+
+
+def change_class(tx: Transaction, district_id: UUID, enrolment_id: UUID, class_id: UUID | None) -> None:
+    tx.execute(
+        "UPDATE enrolment SET class_id = %(class)s WHERE district_id = %(district)s AND id = %(id)s",
+        {"district": district_id, "id": enrolment_id, "class": class_id},
+    )
+
+
+def insert_enrolment(tx: Transaction, district_id: UUID, enrolment_id: UUID, child_id: UUID, school_id: UUID,
+                     class_id: UUID | None, first_day: date) -> None:
+    tx.execute(
+        "INSERT INTO enrolment (district_id, id, child_id, school_id, class_id, period)"
+        " VALUES (%(district)s, %(id)s, %(child)s, %(school)s, %(class)s, daterange(%(first)s, NULL))",
+        {"district": district_id, "id": enrolment_id, "child": child_id, "school": school_id, "class": class_id,
+         "first": first_day},
+    )
+
+
+def children_of_school(tx: Transaction, district_id: UUID, school_id: UUID, day: date) -> list[ChildInClass]:
+    return many(
+        tx, ChildInClass,
+        "SELECT c.id, c.given, c.family, e.school_id, e.class_id, k.name AS class_name FROM enrolment e"
+        " JOIN child c ON c.district_id = e.district_id AND c.id = e.child_id"
+        " LEFT JOIN class k ON k.district_id = e.district_id AND k.id = e.class_id"
+        " WHERE e.district_id = %(district)s AND e.school_id = %(school)s AND e.period @> %(day)s"
+        " ORDER BY k.name, c.given, c.family, c.id",
+        {"district": district_id, "school": school_id, "day": day},
+    )
+
+
+def put_guardianship(tx: Transaction, district_id: UUID, guardianship_id: UUID, tie: Tie) -> None:
+    """Write a tie, or bring the running one of the same child and person up to date."""
+    values = {
+        "district": district_id, "id": guardianship_id, "child": tie.child_id, "person": tie.person_id,
+        "relation": tie.relation, "authority": tie.authority, "lives": tie.lives_with, "collect": tie.may_collect,
+        "first": tie.first_day,
+    }
+    changed = tx.execute(
+        "UPDATE guardianship SET relation = %(relation)s, authority = %(authority)s, lives_with = %(lives)s,"
+        " may_collect = %(collect)s, may_read = %(authority)s, may_sign = %(authority)s"
+        " WHERE district_id = %(district)s AND child_id = %(child)s AND person_id = %(person)s"
+        " AND period @> %(first)s",
+        values,
+    ).rowcount
+    if not changed:
+        tx.execute(
+            "INSERT INTO guardianship (district_id, id, child_id, person_id, relation, authority, lives_with,"
+            " may_collect, may_read, may_sign, period)"
+            " VALUES (%(district)s, %(id)s, %(child)s, %(person)s, %(relation)s, %(authority)s, %(lives)s,"
+            " %(collect)s, %(authority)s, %(authority)s, daterange(%(first)s, NULL))",
+            values,
+        )
+
+
+def guardians_of_child(tx: Transaction, district_id: UUID, child_id: UUID, day: date) -> list[GuardianOfChild]:
+    return many(
+        tx, GuardianOfChild,
+        "SELECT g.child_id, g.person_id, p.given, p.family, p.language, g.relation, g.authority, g.may_collect,"
+        " g.may_read FROM guardianship g"
+        " JOIN person p ON p.district_id = g.district_id AND p.id = g.person_id"
+        " WHERE g.district_id = %(district)s AND g.child_id = %(child)s AND g.period @> %(day)s"
+        " ORDER BY g.authority DESC, p.family, p.given, p.id",
+        {"district": district_id, "child": child_id, "day": day},
+    )
+
+
+def children_of_guardian(tx: Transaction, district_id: UUID, person_id: UUID, day: date) -> list[ChildOfGuardian]:
+    return many(
+        tx, ChildOfGuardian,
+        "SELECT c.id, c.given, c.family, g.relation, g.authority, g.may_collect, s.id AS school_id,"
+        " s.name AS school_name, s.site, s.timezone, e.class_id, k.name AS class_name"
+        " FROM guardianship g JOIN child c ON c.district_id = g.district_id AND c.id = g.child_id"
+        " JOIN enrolment e ON e.district_id = g.district_id AND e.child_id = g.child_id AND e.period @> %(day)s"
+        " JOIN school s ON s.district_id = e.district_id AND s.id = e.school_id"
+        " LEFT JOIN class k ON k.district_id = e.district_id AND k.id = e.class_id"
+        " WHERE g.district_id = %(district)s AND g.person_id = %(person)s AND g.period @> %(day)s AND g.may_read"
+        " ORDER BY c.birth DESC NULLS LAST, c.given, c.id",
+        {"district": district_id, "person": person_id, "day": day},
+    )
+
+
+def taken_slots(tx: Transaction, district_id: UUID, child_id: UUID, now: datetime) -> list[int]:
+    return many(
+        tx, int,
+        "SELECT slot FROM escort_right WHERE district_id = %(district)s AND child_id = %(child)s"
+        " AND kind = 'may_collect' AND (period && tstzrange(%(now)s, NULL))",
+        {"district": district_id, "child": child_id, "now": now},
+    )
+
+
+def running_right(tx: Transaction, district_id: UUID, child_id: UUID, person_id: UUID, now: datetime) -> UUID | None:
+    return one_or_none(
+        tx, UUID,
+        "SELECT id FROM escort_right WHERE district_id = %(district)s AND child_id = %(child)s"
+        " AND person_id = %(person)s AND kind = 'may_collect' AND period @> %(now)s",
+        {"district": district_id, "child": child_id, "person": person_id, "now": now},
+    )
+
+
+def insert_right(tx: Transaction, district_id: UUID, right_id: UUID, child_id: UUID, person_id: UUID, slot: int,
+                 weekdays: int, start: datetime) -> None:
+    tx.execute(
+        "INSERT INTO escort_right (district_id, id, child_id, person_id, kind, slot, weekdays, period)"
+        " VALUES (%(district)s, %(id)s, %(child)s, %(person)s, 'may_collect', %(slot)s, %(weekdays)s,"
+        " tstzrange(%(start)s, NULL))",
+        {"district": district_id, "id": right_id, "child": child_id, "person": person_id, "slot": slot,
+         "weekdays": weekdays, "start": start},
+    )
+
+
+def end_right(tx: Transaction, district_id: UUID, child_id: UUID, person_id: UUID, now: datetime) -> int:
+    return tx.execute(
+        "UPDATE escort_right SET period = tstzrange(lower(period), %(now)s)"
+        " WHERE district_id = %(district)s AND child_id = %(child)s AND person_id = %(person)s"
+        " AND kind = 'may_collect' AND period @> %(now)s AND lower(period) < %(now)s",
+        {"district": district_id, "child": child_id, "person": person_id, "now": now},
+    ).rowcount
+
+
+def escorts_of_child(tx: Transaction, district_id: UUID, child_id: UUID, now: datetime) -> list[EscortOfChild]:
+    return many(
+        tx, EscortOfChild,
+        "SELECT r.child_id, r.person_id, p.given, p.family, r.slot, r.weekdays FROM escort_right r"
+        " JOIN person p ON p.district_id = r.district_id AND p.id = r.person_id"
+        " WHERE r.district_id = %(district)s AND r.child_id = %(child)s AND r.kind = 'may_collect'"
+        " AND r.period @> %(now)s ORDER BY r.slot",
+        {"district": district_id, "child": child_id, "now": now},
+    )
+
+
+def put_teacher(tx: Transaction, district_id: UUID, class_id: UUID, person_id: UUID, first_day: date) -> None:
+    tx.execute(
+        "INSERT INTO class_teacher (district_id, class_id, person_id, period)"
+        " VALUES (%(district)s, %(class)s, %(person)s, daterange(%(first)s, NULL)) ON CONFLICT DO NOTHING",
+        {"district": district_id, "class": class_id, "person": person_id, "first": first_day},
+    )
+
+
+def teachers_of_class(tx: Transaction, district_id: UUID, class_id: UUID, day: date) -> list[Person]:
+    return many(
+        tx, Person,
+        "SELECT p.id, p.given, p.family, p.language FROM class_teacher t"
+        " JOIN person p ON p.district_id = t.district_id AND p.id = t.person_id"
+        " WHERE t.district_id = %(district)s AND t.class_id = %(class)s AND t.period @> %(day)s"
+        " ORDER BY p.family, p.given, p.id",
+        {"district": district_id, "class": class_id, "day": day},
+    )

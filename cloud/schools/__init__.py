@@ -1,0 +1,1 @@
+"""Districts, sites, schools, classes: where everything else belongs."""
