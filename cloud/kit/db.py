@@ -63,8 +63,6 @@ def translated() -> Iterator[None]:
         yield
     except psycopg.IntegrityError as error:
         raise RuleBroken(error.sqlstate or "", error.diag.constraint_name or "") from error
-    except psycopg.errors.CheckViolation as error:
-        raise RuleBroken(error.sqlstate or "", error.diag.constraint_name or "") from error
 
 
 class Database:

@@ -7,7 +7,7 @@ lock that makes two migrations wait for each other. Not responsible for: what th
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -16,6 +16,10 @@ MIGRATIONS = Path(__file__).parent.parent / "schema" / "migrations"
 LOCK_KEY = 0x706F7274  # "port": any constant does, as long as it stays the same.
 OWNER = "portillon_owner"
 APP = "portillon_app"
+ROLES: tuple[tuple[str, LiteralString], ...] = (
+    (OWNER, "NOLOGIN"),
+    (APP, "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE"),
+)
 OPTIONAL_EXTENSIONS = ("timescaledb",)  # Used where the server has it; plain tables where not.
 NEEDED_EXTENSIONS = ("btree_gist",)  # Exclusion constraints over uuid and smallint (I1, I2, I13).
 
@@ -79,7 +83,7 @@ def state(connection: psycopg.Connection[Any], folder: Path = MIGRATIONS) -> lis
 
 def prepare(connection: psycopg.Connection[Any]) -> None:
     """Make roles and extensions where they are missing. Running it twice changes nothing."""
-    for role, rights in ((OWNER, "NOLOGIN"), (APP, "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE")):
+    for role, rights in ROLES:
         try:
             connection.execute(  # Two databases of one server may be prepared at once: the loser finds the role.
                 sql.SQL("DO $$ BEGIN CREATE ROLE {} {}; EXCEPTION WHEN duplicate_object OR unique_violation"

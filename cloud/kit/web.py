@@ -154,8 +154,12 @@ class _Fence:
             await self._app(scope, receive, send)
             return
 
+        started = False
+
         async def send_fenced(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 message["headers"] = self._fenced(message.get("headers", []))
             await send(message)
 
@@ -163,7 +167,14 @@ class _Fence:
             answer = refusal_answer(Request(scope), "BAD_ORIGIN", Refused("BAD_ORIGIN").answer)
             await answer(scope, receive, send_fenced)
             return
-        await self._app(scope, receive, send_fenced)
+        try:
+            await self._app(scope, receive, send_fenced)
+        except Exception as error:  # The last net: whatever was not foreseen is logged here and answered once.
+            if started:
+                raise
+            log.error("unexpected fault at %s", _printable(scope["path"]), exc_info=error)
+            answer = refusal_answer(Request(scope), "INTERNAL", Refused("INTERNAL").answer)
+            await answer(scope, receive, send_fenced)
 
     def _fenced(self, headers: Any) -> list[tuple[bytes, bytes]]:
         given = {name.lower() for name, _ in headers}
@@ -195,7 +206,6 @@ def furnish(app: FastAPI, settings: Settings) -> None:
     app.add_exception_handler(DatabaseAway, _away)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _framework)
-    app.add_exception_handler(Exception, _broken)
 
 
 def refusal_answer(request: Request, code: str, answer: Answer, **facts: Any) -> Response:
@@ -212,6 +222,10 @@ def wants_json(request: Request) -> bool:
     """Return whether the answer should be JSON: under /api always, elsewhere when HTML is not accepted."""
     accepted = request.headers.get("accept", "")
     return request.url.path.startswith("/api/") or ("json" in accepted and "text/html" not in accepted)
+
+
+def _printable(path: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in path[:100])
 
 
 def _refused(request: Request, error: Exception) -> Response:
@@ -240,8 +254,3 @@ def _framework(request: Request, error: Exception) -> Response:
     code = STATUS_CODES.get(error.status_code, "INTERNAL" if error.status_code >= 500 else "BAD_INPUT")
     words = Refused(code).answer
     return refusal_answer(request, code, Answer(error.status_code, words.message, words.what_to_do))
-
-
-def _broken(request: Request, error: Exception) -> Response:
-    log.error("unexpected fault", exc_info=error)
-    return refusal_answer(request, "INTERNAL", Refused("INTERNAL").answer)

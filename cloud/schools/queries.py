@@ -39,7 +39,7 @@ def district(tx: Transaction, district_id: UUID) -> District | None:
 def put_site(tx: Transaction, district_id: UUID, number: int, name: str) -> None:
     tx.execute(
         "INSERT INTO site (district_id, number, name) VALUES (%(district)s, %(number)s, %(name)s)"
-        " ON CONFLICT (district_id, number) DO UPDATE SET name = excluded.name",
+        " ON CONFLICT (district_id, number) DO NOTHING",
         {"district": district_id, "number": number, "name": name},
     )
 

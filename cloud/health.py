@@ -1,0 +1,70 @@
+"""Is everything there that the cloud needs? One answer for `/health` and for `portillon-cloud doctor`.
+
+Responsible for: database, its role, migrations, broker, keys; each fault with the command that repairs it (UX.md).
+Not responsible for: the gates' health (fleet). Shows no secret and no address, for the page is public.
+"""
+
+import socket
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from cloud.config import Settings
+from cloud.kit import migrate
+from cloud.kit.db import Database, DatabaseAway, TenantRefused
+
+BROKER_SECONDS = 1.0  # A broker on the same network answers in milliseconds.
+BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
+KEY_MODE_REFUSED = 0o077  # Nobody but the owner reads a private key.
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at. repair: what to type when it is not well, else ''."""
+
+    name: str
+    ok: bool
+    found: str
+    repair: str = ""
+
+
+def examine(settings: Settings, database: Database) -> list[Check]:
+    """Return every check, in the order in which things depend on each other. Raises nothing."""
+    return [*_database(database), _broker(settings), _keys(settings)]
+
+
+def _database(database: Database) -> list[Check]:
+    try:
+        database.refuse_strong_role()
+        with database.untenanted() as tx:
+            waiting = migrate.state(tx)
+    except DatabaseAway:
+        return [Check("database", False, "cannot be reached", "start PostgreSQL; check PORTILLON_DATABASE_URL")]
+    except TenantRefused as error:
+        return [Check("database", False, str(error), "use the role portillon_app in PORTILLON_DATABASE_URL")]
+    answers = Check("database", True, "answers")
+    if waiting:
+        found = f"{len(waiting)} not applied, next {waiting[0]}"
+        return [answers, Check("migrations", False, found, "portillon-cloud migrate")]
+    return [answers, Check("migrations", True, "up to date")]
+
+
+def _broker(settings: Settings) -> Check:
+    address = urlsplit(settings.broker_url)
+    try:
+        port = address.port or BROKER_PORTS.get(address.scheme, 1883)
+        with socket.create_connection((address.hostname or "", port), timeout=BROKER_SECONDS):
+            return Check("broker", True, "answers")
+    except (OSError, ValueError):
+        return Check("broker", False, "cannot be reached", "start Mosquitto; check PORTILLON_BROKER_URL")
+
+
+def _keys(settings: Settings) -> Check:
+    making = "portillon-cloud keys init --root-dir DIR --keys-dir DIR; set PORTILLON_KEYS_DIR"
+    if settings.keys_dir is None:
+        return Check("keys", False, "PORTILLON_KEYS_DIR is not set", making)
+    if not (settings.keys_dir / "trust.kk1").exists():
+        return Check("keys", False, "there is no trust list", making)
+    loose = [key.name for key in settings.keys_dir.glob("*.key") if key.stat().st_mode & KEY_MODE_REFUSED]
+    if loose:
+        return Check("keys", False, f"others may read {', '.join(sorted(loose))}", "chmod 600 *.key in the keys folder")
+    return Check("keys", True, "present")

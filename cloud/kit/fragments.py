@@ -1,0 +1,71 @@
+"""Live parts of pages: server-sent events that carry HTML fragments, which js/live.js swaps by id (UX, "One stack").
+
+Responsible for: one stream of one open page. It draws when a notice concerns the page, at least every 30 seconds
+(a notice may be missed), and sends what changed. A stream ends by itself, so that a session is asked for again.
+Not responsible for: notices (kit/live.py), what a page shows, nor who may see it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from uuid import UUID
+
+from fastapi import Request
+from fastapi.responses import StreamingResponse
+
+from cloud.kit.db import DatabaseAway
+from cloud.kit.live import Live, Notice
+
+REREAD_SECONDS = 30
+GATHER_SECONDS = 0.05  # Notices of one moment are drawn together: eight arrivals in a second are not eight pages.
+STREAM_SECONDS_MAX = 15 * 60  # The browser comes back at once, with its cookie.
+RETRY_MS = 1000
+
+Draw = Callable[[], Mapping[str, str]]
+
+
+def stream(request: Request, concerned: Callable[[Notice], bool], draw: Draw) -> StreamingResponse:
+    """Answer with a stream. draw: fragments by the id of their root element; it runs in a thread of its own."""
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    events = _events(request.app.state.live, concerned, draw)
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+
+def about(district_id: UUID, kind: str) -> Callable[[Notice], bool]:
+    """Return the test of a page that shows everything of one kind in a district."""
+    return lambda notice: notice.district_id in (None, district_id) and notice.kind in (kind, "all")
+
+
+async def _events(live: Live, concerned: Callable[[Notice], bool], draw: Draw) -> AsyncIterator[str]:
+    sent: Mapping[str, str] = {}
+    ends = asyncio.get_running_loop().time() + STREAM_SECONDS_MAX
+    async with live.subscribe() as queue:
+        yield f"retry: {RETRY_MS}\n\n"
+        while asyncio.get_running_loop().time() < ends:
+            try:
+                drawn = await asyncio.to_thread(draw)
+            except DatabaseAway:
+                return  # The browser asks again in a second.
+            for place, html in drawn.items():
+                if sent.get(place) != html:
+                    yield event(html)
+            sent = drawn
+            yield ": here\n\n"
+            await _something(queue, concerned)
+
+
+def event(html: str) -> str:
+    """Return one server-sent event with a fragment."""
+    return "event: fragment\n" + "".join(f"data: {line}\n" for line in html.strip().splitlines()) + "\n"
+
+
+async def _something(queue: asyncio.Queue[Notice], concerned: Callable[[Notice], bool]) -> None:
+    """Return when a notice concerns the page, or after REREAD_SECONDS."""
+    try:
+        async with asyncio.timeout(REREAD_SECONDS):
+            while not concerned(await queue.get()):
+                pass
+    except TimeoutError:
+        return
+    await asyncio.sleep(GATHER_SECONDS)
+    while not queue.empty():
+        queue.get_nowait()
