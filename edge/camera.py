@@ -158,7 +158,7 @@ class FrameFileCamera:
         for _ in range(3):  # a writer at 60 frames a second leaves 15 ms between two writes; a copy takes 0.2 ms
             header = self._header()
             if header is None:
-                return self._wrong()
+                return None if self._unwritten() else self._wrong()
             width, height, stride, sequence, captured_ns = header
             self._wrong_since_ns = None
             if sequence == self._sequence:
@@ -202,6 +202,11 @@ class FrameFileCamera:
         if magic != FRAME_FILE_MAGIC or not sane or os.fstat(self._file).st_size != size:
             return None
         return width, height, stride, sequence, captured_ns
+
+    def _unwritten(self) -> bool:
+        """A file that its writer has made and put nothing into yet is a camera that shows nothing yet."""
+        assert self._file is not None
+        return not any(os.pread(self._file, FRAME_FILE_HEADER.size, 0))
 
     def _copy(self, width: int, height: int, stride: int) -> Luma | None:
         assert self._file is not None
