@@ -11,7 +11,6 @@ from tests.house.tree import ROOT, files, listing, text
 STRANGE_WORDS = (
     "/wo" "rk/", "/fa" "rm/", "farm-" "studio", "farm-" "bench", r"\." "library", "/tmp/" "contract",
     "python" r"hosted\.", "py" r"pi\." "org", "npm" r"js\." "org", r"registry\." "npm", r"deb\.debian\." "org",
-    "index-" "url", "find-" "links",
 )  # fmt: skip
 SECRETS = ("BEGIN (?:EC |RSA |OPENSSH )?PRIVATE KEY", "pass" r"word\s*=\s*[\"'][^\"'{}]{6,}[\"']")
 
@@ -47,6 +46,16 @@ def test_nothing_in_the_tree_names_the_place_it_was_made_in() -> None:
 
 def test_no_secret_is_in_the_tree() -> None:
     problems = lines_with(SECRETS)
+    assert not problems, listing(problems)
+
+
+def test_no_lock_says_where_packages_come_from() -> None:
+    problems = [
+        f"{lock}:{number} {line}"
+        for lock in ("locks/run.txt", "locks/dev.txt")
+        for number, line in enumerate(text(lock).splitlines(), 1)
+        if re.search(r"^\s*--(?!hash)|https?://|@ file", line)
+    ]
     assert not problems, listing(problems)
 
 
