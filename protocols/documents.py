@@ -217,10 +217,9 @@ def load_site_mode(data: bytes, reader: Reader) -> SiteMode:
 def load_gate_configuration(data: bytes, reader: Reader) -> GateConfiguration:
     """Return the configuration of this gate. Raises DocumentRefused(CONFIG_…)."""
     kind = DocumentKind.KF1
-    claims, _ = open_claims(data, kind, {6, _CONFIG}, _signed_by(reader, Role.CONTROL))
+    claims, kid = open_claims(data, kind, {6, _CONFIG}, _signed_by(reader, Role.CONTROL))
     configuration = shaped(kind, lambda: _configuration(claims, data))
-    if configuration.gate != reader.gate:
-        raise DocumentRefused(kind, DocumentCode.SITE)
+    _check_place(kind, kid, configuration.iat, configuration.gate == reader.gate, reader)
     assert configuration.held
     version_check(kind, configuration.iat, configuration.held, reader.now, reader.held, reader.clock_trusted)
     return configuration
@@ -229,10 +228,9 @@ def load_gate_configuration(data: bytes, reader: Reader) -> GateConfiguration:
 def load_command(data: bytes, reader: Reader) -> Command:
     """Return an order to this gate, in its 15 s. Raises DocumentRefused(COMMAND_…). Nonces: the caller's."""
     kind = DocumentKind.KX1
-    claims, _ = open_claims(data, kind, {4, 6, 7, _COMMAND}, _signed_by(reader, Role.COMMAND))
+    claims, kid = open_claims(data, kind, {4, 6, 7, _COMMAND}, _signed_by(reader, Role.COMMAND))
     command = shaped(kind, lambda: _command(claims))
-    if command.gate != reader.gate:
-        raise DocumentRefused(kind, DocumentCode.SITE)
+    _check_place(kind, kid, command.iat, command.gate == reader.gate, reader)
     if command.iat > reader.now + COMMAND_SECONDS_MAX:
         raise DocumentRefused(kind, DocumentCode.FUTURE)
     if reader.now >= command.exp:
@@ -243,18 +241,24 @@ def load_command(data: bytes, reader: Reader) -> Command:
 def _signed_by(reader: Reader, role: Role) -> FindKey:
     def find(kid: bytes | None) -> bytes | None:
         key = reader.trust.find(kid, role)
-        return key.public if key and key.serves(reader.site) else None
+        return key.public if key else None
 
     return find
+
+
+def _check_place(kind: DocumentKind, kid: bytes, iat: int, meant: bool, reader: Reader) -> None:
+    """Raise KEY for a retired key, which signs nothing new; SITE where document or key is another site's."""
+    key = reader.trust.keys[kid]
+    if not key.covers(iat):
+        raise DocumentRefused(kind, DocumentCode.KEY)
+    if not meant or not key.serves(reader.site):
+        raise DocumentRefused(kind, DocumentCode.SITE)
 
 
 def _check_place_and_version(
     kind: DocumentKind, kid: bytes, document: PolicyList | GateList | SiteMode, reader: Reader
 ) -> None:
-    if not reader.trust.keys[kid].covers(document.iat):  # a retired key signs no new list
-        raise DocumentRefused(kind, DocumentCode.KEY)
-    if document.site != reader.site:
-        raise DocumentRefused(kind, DocumentCode.SITE)
+    _check_place(kind, kid, document.iat, document.site == reader.site, reader)
     assert document.held
     version_check(kind, document.iat, document.held, reader.now, reader.held, reader.clock_trusted)
 

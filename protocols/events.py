@@ -10,16 +10,17 @@ from enum import IntEnum, IntFlag
 from nacl.signing import SigningKey
 
 from protocols import chain, cose
-from protocols.canonical import Value, encode
-from protocols.envelope import FindKey, open_claims, open_payload, shaped, uint, unpack
+from protocols.canonical import Value, decode, encode
+from protocols.envelope import DocumentRefused, FindKey, open_claims, open_payload, shaped, uint, unpack
 from protocols.limits import (
     DOCUMENT_BYTES_MAX,
     EVENT_BYTES_MAX,
+    EVENT_ITEMS_MAX,
     HEAD_BYTES,
     SEGMENT_EVENTS_MAX,
     THUMB_BYTES,
 )
-from protocols.reasons import DocumentKind
+from protocols.reasons import DocumentCode, DocumentKind
 from protocols.trust import Role, Trust
 
 _RECEIPT = -65548  # KA1's private claim, P-5
@@ -105,11 +106,12 @@ class Event:
     flags: Flag = Flag(0)
 
     def encode(self) -> bytes:
-        """Return the bytes that are chained. Raises ValueError beyond EVENT_BYTES_MAX."""
-        row = [self.at_ms, self.mono_ms, self.boot, int(self.clock), int(self.kind), _plain(self.detail), int(self.flags)]
-        data = encode(row)
+        """Return the bytes that are chained. Raises ValueError for what a segment could not carry (P-1)."""
+        moment = [self.at_ms, self.mono_ms, self.boot, int(self.clock)]
+        data = encode([*moment, int(self.kind), _plain(self.detail), int(self.flags)])
         if len(data) > EVENT_BYTES_MAX:
             raise ValueError("an event over its size")
+        decode(b"\x81\x81" + data, items_max=EVENT_ITEMS_MAX + 2)  # as deep as it will stand in a segment
         return data
 
     @classmethod
@@ -207,8 +209,11 @@ def load_receipt(data: bytes, trust: Trust, site: int) -> Receipt:
         key = trust.find(kid, Role.RECEIPT)
         return key.public if key and key.serves(site) else None
 
-    claims, _ = open_claims(data, DocumentKind.KA1, {6, _RECEIPT}, find)
-    return shaped(DocumentKind.KA1, lambda: _receipt(claims))
+    claims, kid = open_claims(data, DocumentKind.KA1, {6, _RECEIPT}, find)
+    receipt = shaped(DocumentKind.KA1, lambda: _receipt(claims))
+    if not trust.keys[kid].covers(receipt.now):
+        raise DocumentRefused(DocumentKind.KA1, DocumentCode.KEY)
+    return receipt
 
 
 def build_note(key: SigningKey, note: Note) -> bytes:

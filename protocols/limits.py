@@ -41,7 +41,8 @@ SAME_REQUEST_SECONDS = 45  # redraws of an accepted phone; redraws of a staff pa
 FURTHER_PULSE_SECONDS = 10  # at least so long after the first pulse, once per acceptance
 WAIT_SECONDS = 60  # a request waits for staff, from its first answer
 TAPED_SECONDS = 30  # a text unchanged in view is ignored until it leaves
-VIEW_GAP_SECONDS = 10  # not seen for longer: it has left the view (ours; a reader may miss frames)
+VIEW_GAP_SECONDS = 10  # not looked for, and not seen for longer: it has left the view (ours)
+VIEW_LEFT_SECONDS = 1.0  # looked for and not seen for so long: it has left (ours; a reader may miss frames)
 STROBE_SECONDS = 1.0  # two credentials from one spot within it: SHOW_ONE_CODE, hostile case P9
 ARRIVAL_LIST_GRACE_SECONDS = 4 * 86_400  # arrivals ask staff past next_update + this
 DEPARTURE_LIST_AGE_SECONDS_MAX = 86_400  # departures ask staff with an older list
@@ -69,6 +70,7 @@ POLICY_HORIZON_SECONDS = 10 * 86_400  # weekdays and custody weeks expanded so f
 # --- ledger (P-5) -----------------------------------------------------------------------------------------------
 SEGMENT_EVENTS_MAX = 64  # events under one signature
 EVENT_BYTES_MAX = 1_024  # one event (ours: 64 of them fit into a document)
+EVENT_ITEMS_MAX = 240  # heads in one event (ours: 64 of them fit into a document's items)
 IN_FLIGHT_EVENTS_MAX = 64  # not yet receipted, on the wire
 RESEND_SECONDS = 3  # first resend, doubled each time
 RESEND_SECONDS_MAX = 300

@@ -89,19 +89,20 @@ def judge(request: Request, known: Circumstances, before: Before = Before()) -> 
     if before.accepted:  # somebody else is asked for, or denied meanwhile: judge all anew
         return judge(request, known)
     refused = tuple((child, code) for child, code in codes if code != Reason.OPEN)
-    asks = why_ask(request, known)
-    if asks:
-        codes = [(child, Reason.STAFF_CONFIRM if code == Reason.OPEN else code) for child, code in codes]
     code = _combined(request.direction, [code for _, code in codes])
+    asks = why_ask(request, known) if code in (Reason.OPEN, Reason.STAFF_CONFIRM) else ()
+    if asks:  # (g) comes after (f): it makes an OPEN ask, it never turns a child's own code into another
+        return Verdict(Reason.STAFF_CONFIRM, (), refused, asks)
     allowed = tuple(child for child, code in codes if code == Reason.OPEN) if code == Reason.OPEN else ()
-    return Verdict(code, allowed, refused, asks)
+    return Verdict(code, allowed, refused)
 
 
 def judge_site(direction: int, known: Circumstances) -> Reason | None:
     """LOCKDOWN or CLOSED, or None (P-3 e). A late departure is not closed: it asks staff."""
     if known.mode == Mode.LOCKDOWN:
         return Reason.LOCKDOWN
-    if direction == IN and known.clock != "untrusted" and (known.mode == Mode.HOLIDAY or not known.hours.contain(known.at)):
+    shut = known.mode == Mode.HOLIDAY or known.clock != "untrusted" and not known.hours.contain(known.at)
+    if direction == IN and shut:
         return Reason.CLOSED
     return None
 
