@@ -1,0 +1,431 @@
+"""The gate's line to the broker: its outbox goes up, receipts, documents and notes come down.
+
+Responsible for: one MQTT 5 session (P-6) that reconnects for ever; sending segments until a receipt of ours covers
+them; handing everything heard to a bounded Inbox; saying why a broker refuses.
+Not responsible for: judging documents and notes (gate.py, in the loop), what is in flight (outbox.py), storing events
+(journal.py). The door never waits for anything here.
+Obeys: PROTOCOL P-5 (receipts), P-6 (topics, session, will); HOSTILE P14 to P17.
+
+Two threads: paho's reads and writes the socket and only puts things into queues; ours does the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import paho.mqtt.client as mqtt
+from nacl.signing import SigningKey
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge.config import BrokerSettings, Place
+from edge.health import Health
+from edge.journal import Entry, Journal, JournalFailed, Marked
+from edge.outbox import Flight, Outbox
+from protocols import topics
+from protocols.envelope import DocumentRefused
+from protocols.events import build_segment, fitting, load_receipt
+from protocols.limits import (
+    PACKET_BYTES_MAX,
+    RECEIVE_MAXIMUM,
+    SEEN_EXPIRY_SECONDS,
+    SEGMENT_EVENTS_MAX,
+    SESSION_EXPIRY_SECONDS,
+    TELEMETRY_EXPIRY_SECONDS,
+    TELEMETRY_SECONDS,
+    WILL_DELAY_SECONDS,
+)
+from protocols.trust import Trust
+
+KEEPALIVE_SECONDS = 20
+RECONNECT_SECONDS = (1, 2)  # DEPENDENCIES: else a 20 s outage drains in 11 s
+QUEUED_MAX = 256  # publications paho may hold; ours are bounded by the window
+NOTES_MAX = 256  # sisters' notes waiting for the loop; the oldest goes first
+COMMANDS_MAX = 16
+RECEIPTS_MAX = 256
+PUBACKS_MAX = 1_024
+CHANCE = random.SystemRandom()  # jitter needs no seed
+IDLE_SECONDS = 1.0  # our thread looks around at least so often
+NO_MATCHING_SUBSCRIBERS = 0x10
+
+
+class Heard(NamedTuple):
+    """Something for the loop: a leaf of topics.py, "seen", "bus" (up) or "receipt" (at: the cloud's clock)."""
+
+    what: str
+    payload: bytes = b""
+    gate: int | None = None
+    up: bool = False
+    at: int = 0
+
+
+class Inbox:
+    """What waits for the loop, bounded whatever is sent: the newest of each document, some notes, some commands."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._levels: dict[str, Heard] = {}
+        self._notes: deque[Heard] = deque(maxlen=NOTES_MAX)
+        self._commands: deque[Heard] = deque(maxlen=COMMANDS_MAX)
+        self.dropped = 0
+
+    def put(self, heard: Heard) -> None:
+        with self._lock:
+            if heard.what == "seen":
+                self.dropped += len(self._notes) == NOTES_MAX
+                self._notes.append(heard)
+            elif heard.what == topics.COMMAND:
+                self.dropped += len(self._commands) == COMMANDS_MAX
+                self._commands.append(heard)
+            else:
+                self._levels.pop(heard.what, None)
+                self._levels[heard.what] = heard
+
+    def take(self, notes_max: int = 32) -> list[Heard]:
+        """Return what waits, documents before notes, at most notes_max notes at a time."""
+        with self._lock:
+            heard = [*self._levels.values(), *self._commands]
+            self._levels.clear()
+            self._commands.clear()
+            while self._notes and notes_max > 0:
+                heard.append(self._notes.popleft())
+                notes_max -= 1
+            return heard
+
+
+class Broker:
+    """One gate's session. start() returns at once; nothing raised by a broker or a payload leaves this class."""
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        place: Place,
+        key: SigningKey,
+        journal: Journal,
+        inbox: Inbox,
+        health: Health,
+        *,
+        trust: Callable[[], Trust],
+        birth: Callable[[], dict[str, Any]],
+        now: Callable[[], float],
+        session: str,
+    ) -> None:
+        self._settings, self._place, self._key, self._journal = settings, place, key, journal
+        self._inbox, self._health = inbox, health
+        self._trust, self._birth, self._now = trust, birth, now
+        self._session = session
+        self._outbox = Outbox(journal.next_seq - 1 - journal.outbox_depth)
+        self._woken = threading.Condition()
+        self._stopping = False
+        self._events: deque[tuple[str, Any]] = deque(maxlen=PUBACKS_MAX)
+        self._receipts: deque[bytes] = deque(maxlen=RECEIPTS_MAX)
+        self._firsts: dict[int, int] = {}  # mid -> first seq of the segment it carries
+        self._publications: deque[tuple[str, bytes, int | None]] = deque(maxlen=NOTES_MAX)
+        self._telemetry_at = 0.0
+        self._up = False
+        self._client = self._new_client()
+        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+
+    # --- what the loop uses -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._client.connect_async(
+            self._settings.host,
+            self._settings.port,
+            keepalive=KEEPALIVE_SECONDS,
+            clean_start=False,
+            properties=_connect_properties(),
+        )
+        self._client.loop_start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Say goodbye (offline, retained) and close; returns within 3 s."""
+        with self._woken:
+            self._stopping = True
+            self._woken.notify()
+        self._thread.join(2.0)
+        if self._client.is_connected():
+            last = self._publish(topics.STATE, self._state("offline"), qos=1, retain=True)
+            if last is not None:
+                _wait_published(last)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def wake(self) -> None:
+        """New events are in the journal."""
+        with self._woken:
+            self._woken.notify()
+
+    def tell_sisters(self, note: bytes) -> None:
+        """Publish a KS1 to the other gates of the site; dropped where the broker is not there."""
+        if self._up:
+            own = topics.seen(self._place.district, self._place.site, self._place.gate)
+            self._publications.append((own, note, SEEN_EXPIRY_SECONDS))
+            self.wake()
+
+    def announce(self) -> None:
+        """Publish the birth again: documents or the mode have changed."""
+        self._push("announce", None)
+
+    @property
+    def up(self) -> bool:
+        return self._up
+
+    # --- paho's thread: queue and return ------------------------------------------------------------------------
+
+    def _new_client(self) -> mqtt.Client:
+        place = self._place
+        client = mqtt.Client(
+            mqtt.CallbackAPIVersion.VERSION2,
+            client_id=topics.client_id(place.site, place.gate),
+            protocol=mqtt.MQTTv5,
+            reconnect_on_failure=True,
+        )
+        client.reconnect_delay_set(*RECONNECT_SECONDS)
+        client.max_inflight_messages_set(RECEIVE_MAXIMUM)
+        client.max_queued_messages_set(QUEUED_MAX)
+        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_connect_fail, client.on_subscribe = self._on_connect_fail, self._on_subscribe
+        client.on_message, client.on_publish = self._on_message, self._on_publish
+        will = Properties(PacketTypes.WILLMESSAGE)
+        will.WillDelayInterval = WILL_DELAY_SECONDS
+        client.will_set(self._topic(topics.STATE), self._state("offline"), qos=1, retain=True, properties=will)
+        if self._settings.tls:
+            client.tls_set(
+                ca_certs=str(self._settings.ca),
+                certfile=str(self._settings.cert),
+                keyfile=str(self._settings.key),
+                tls_version=ssl.PROTOCOL_TLS_CLIENT,
+            )
+        return client
+
+    def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
+        if reason.is_failure:
+            self._push("refused", str(reason))
+            return
+        place = self._place
+        down = [topics.down(place.district, place.site, place.gate, leaf) for leaf in GATE_LEAVES]
+        site = [topics.site_down(place.district, place.site, leaf) for leaf in topics.SITE_DOWN]
+        notes = topics.seen_filter(place.district, place.site)
+        options = mqtt.SubscribeOptions(qos=1)
+        client.subscribe([(topic, options) for topic in (*down, *site, notes)])
+        self._push("connected", None)
+
+    def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: list[ReasonCode], _properties: Any) -> None:
+        denied = sum(reason.is_failure for reason in reasons)
+        self._push("subscribed", f"the broker denies {denied} of our topics" if denied else None)
+
+    def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
+        self._push("disconnected", str(reason))
+
+    def _on_connect_fail(self, _client: Any, _data: Any) -> None:
+        self._push("unreachable", None)
+
+    def _on_publish(self, _client: Any, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
+        self._push("puback", (mid, reason.value))
+
+    def _on_message(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
+        try:
+            topic = topics.parse(message.topic)
+        except UnicodeDecodeError:
+            topic = None
+        place = self._place
+        if topic is None or (topic.district, topic.site) != (place.district, place.site):
+            self._health.count("bus_foreign")
+        elif topic.leaf == "seen":
+            if topic.gate != place.gate:
+                self._inbox.put(Heard("seen", message.payload, topic.gate))
+        elif topic.gate not in (None, place.gate):
+            self._health.count("bus_foreign")
+        elif topic.leaf == topics.RECEIPT:
+            self._receipts.append(message.payload)
+            self.wake()
+        elif topic.leaf == topics.COMMAND and message.retain:
+            self._health.count("bus_retained_command")  # P-6: a retained command does not exist
+        else:
+            self._inbox.put(Heard(topic.leaf, message.payload))
+
+    def _push(self, what: str, value: Any) -> None:
+        self._events.append((what, value))
+        self.wake()
+
+    # --- our thread ---------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self._once(time.monotonic())
+            except JournalFailed as failed:
+                self._health.fault("outbox", failed.code)
+                time.sleep(IDLE_SECONDS)
+            due = self._outbox.next_due()
+            with self._woken:
+                if not (self._stopping or self._events or self._receipts or self._publications or self._unsent()):
+                    left = IDLE_SECONDS if due is None else max(0.01, due - time.monotonic())
+                    self._woken.wait(min(left, IDLE_SECONDS))
+
+    def _once(self, now: float) -> None:
+        while self._events:
+            self._happened(*self._events.popleft(), now)
+        while self._receipts:
+            self._take_receipt(self._receipts.popleft(), now)
+        if not self._up:
+            self._client_is_alive()
+            return
+        while self._publications:
+            topic, payload, expiry = self._publications.popleft()
+            self._client.publish(topic, payload, qos=1, properties=_expiring(expiry))
+        for flight in self._outbox.due(now):
+            if self._send_again(flight):
+                self._outbox.sent_again(flight, now, CHANCE.random())
+        self._send_new(now)
+        if now >= self._telemetry_at:
+            self._telemetry_at = now + TELEMETRY_SECONDS * CHANCE.uniform(0.9, 1.1)
+            self._publish(topics.TELEMETRY, self._telemetry(), qos=0, expiry=TELEMETRY_EXPIRY_SECONDS)
+
+    def _unsent(self) -> bool:
+        """Return whether an event that was never sent could go now."""
+        return self._up and self._outbox.next_seq < self._journal.next_seq and self._outbox.room(time.monotonic()) > 0
+
+    def _happened(self, what: str, value: Any, now: float) -> None:
+        if what == "puback":
+            mid, reason = value
+            first = self._firsts.pop(mid, None)
+            if first is not None and reason == NO_MATCHING_SUBSCRIBERS:
+                self._outbox.unheard(first, now)
+        elif what == "subscribed":
+            self._health.fault("broker", value)
+            self._set_up(True)
+        elif what == "connected":
+            self._firsts.clear()
+            self._outbox.reconnected()
+            self._publish(topics.STATE, self._state("online"), qos=1, retain=True)
+        elif what == "announce" and self._up:
+            self._publish(topics.STATE, self._state("online"), qos=1, retain=True)
+        elif what == "refused":
+            self._health.fault("broker", f"the broker refuses us: {value}")
+        elif what == "unreachable":
+            self._health.fault("broker", f"no broker at {self._settings.host}:{self._settings.port}")
+        elif what == "disconnected":
+            self._set_up(False)
+            if self._health.fault_of("broker") is None:
+                self._health.fault("broker", f"the broker went away: {value}")
+
+    def _set_up(self, up: bool) -> None:
+        if up != self._up:
+            self._up = up
+            self._inbox.put(Heard("bus", up=up))
+
+    def _client_is_alive(self) -> None:
+        """Start paho's thread again where a broker's malformed packet has killed it."""
+        thread = self._client._thread  # paho offers no question for it; the alternative is a silent gate
+        if thread is not None and not thread.is_alive() and not self._stopping:
+            self._health.count("mqtt_restarts")
+            self._client.loop_stop()
+            self._client.loop_start()
+
+    def _take_receipt(self, payload: bytes, now: float) -> None:
+        try:
+            receipt = load_receipt(payload, self._trust(), self._place.site)
+        except DocumentRefused as refused:
+            self._health.count(f"receipt_{refused.code}")
+            return
+        if receipt.gate != self._place.gate:
+            self._health.count("receipt_OTHER_GATE")
+            return
+        marked = self._journal.mark_receipted(receipt.epoch, receipt.upto, receipt.head, int(self._now()))
+        if marked is not Marked.MARKED:
+            self._health.count(f"receipt_{marked}")
+            return
+        self._outbox.receipted(receipt.upto, receipt.credit, now)
+        self._inbox.put(Heard("receipt", at=receipt.now))
+
+    def _send_new(self, now: float) -> None:
+        while (room := self._outbox.room(now)) > 0:
+            entries = self._journal.pending(self._outbox.next_seq - 1, min(room, SEGMENT_EVENTS_MAX))
+            entries = _fitting(entries)
+            if not entries or not self._send(entries):
+                return
+            self._outbox.sent(entries[0].seq, entries[-1].seq, now, CHANCE.random())
+
+    def _send_again(self, flight: Flight) -> bool:
+        self._health.count("resent")
+        entries = self._journal.pending(flight.first - 1, flight.events)
+        return not entries or self._send(_fitting(entries))
+
+    def _send(self, entries: list[Entry]) -> bool:
+        """Sign and publish one segment; False where paho cannot take it now."""
+        first = entries[0].seq
+        segment = build_segment(
+            self._key,
+            self._place.gate,
+            self._journal.epoch,
+            first,
+            self._journal.head_before(first),
+            [entry.bytes for entry in entries],
+        )
+        info = self._publish(topics.EVENTS, segment, qos=1)
+        if info is None:
+            return False
+        if len(self._firsts) > PUBACKS_MAX:
+            self._firsts.clear()
+        self._firsts[info.mid] = first
+        return True
+
+    def _publish(
+        self, leaf: str, payload: bytes | str, *, qos: int, retain: bool = False, expiry: int | None = None
+    ) -> mqtt.MQTTMessageInfo | None:
+        info = self._client.publish(self._topic(leaf), payload, qos, retain, _expiring(expiry))
+        return info if info.rc == mqtt.MQTT_ERR_SUCCESS else None
+
+    def _topic(self, leaf: str) -> str:
+        return topics.up(self._place.district, self._place.site, self._place.gate, leaf)
+
+    def _state(self, state: str) -> str:
+        return json.dumps({"v": 1, "state": state, "session": self._session, **self._birth()}, separators=(",", ":"))
+
+    def _telemetry(self) -> str:
+        return json.dumps(
+            {"v": 1, "session": self._session, **self._health.telemetry(self._journal, self._now())},
+            separators=(",", ":"),
+        )
+
+
+GATE_LEAVES = (topics.RECEIPT, topics.CONFIGURATION, topics.COMMAND)
+
+
+def _connect_properties() -> Properties:
+    properties = Properties(PacketTypes.CONNECT)
+    properties.SessionExpiryInterval = SESSION_EXPIRY_SECONDS
+    properties.ReceiveMaximum = RECEIVE_MAXIMUM
+    properties.MaximumPacketSize = PACKET_BYTES_MAX
+    return properties
+
+
+def _expiring(seconds: int | None) -> Properties | None:
+    if seconds is None:
+        return None
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.MessageExpiryInterval = seconds
+    return properties
+
+
+def _fitting(entries: list[Entry]) -> list[Entry]:
+    """Return the first entries that fit into one segment."""
+    return entries[: fitting([entry.bytes for entry in entries])]
+
+
+def _wait_published(info: mqtt.MQTTMessageInfo) -> None:
+    try:
+        info.wait_for_publish(1.0)
+    except (ValueError, RuntimeError):
+        pass  # the connection went while saying goodbye; the will says it for us

@@ -1,0 +1,171 @@
+"""What the gate knows of its own condition: measurements, counters, faults, and whose word the time is.
+
+Responsible for: the numbers of up/hb and of the status page; asking chrony for the clock's state.
+Not responsible for: sending (broker.py), showing (web/), deciding anything about a pass (gate.py).
+Obeys: PROTOCOL P-6 (up/hb), P-3 (clock states). Unknown values are None, never invented.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.journal import Journal, JournalFailed
+
+WINDOW = 240  # last readings kept for p50 and p95
+COUNTERS_MAX = 64  # names; all come from our own code and from reason codes
+CAMERA_STALE_SECONDS = 10.0  # HOSTILE P39: no frame for so long is a fault
+CHRONY_SECONDS = 30.0  # how often chrony is asked
+CHRONY_ANSWERS_SECONDS = 2.0
+THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")  # millidegrees Celsius on a Raspberry Pi
+
+
+class Health:
+    """Thread-safe; every method is cheap. data: the directory whose free space is told."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._lock = threading.Lock()
+        self._read_ms: deque[float] = deque(maxlen=WINDOW)
+        self._commit_ms: deque[float] = deque(maxlen=WINDOW)
+        self._counters: dict[str, int] = {}
+        self._faults: dict[str, str] = {}
+        self._frame_ns: int | None = None
+        self.frames = 0
+        self.clock = "untrusted"
+        self.offset_ms: float | None = None
+
+    def frame(self, captured_ns: int, read_ms: float) -> None:
+        """One frame was read to its end. captured_ns: CLOCK_MONOTONIC."""
+        with self._lock:
+            self._frame_ns = captured_ns
+            self._read_ms.append(read_ms)
+            self.frames += 1
+
+    def committed(self, milliseconds: float) -> None:
+        with self._lock:
+            self._commit_ms.append(milliseconds)
+
+    def count(self, name: str) -> None:
+        with self._lock:
+            if name in self._counters or len(self._counters) < COUNTERS_MAX:
+                self._counters[name] = self._counters.get(name, 0) + 1
+
+    def fault(self, part: str, what: str | None) -> None:
+        """Part (camera, broker, journal, …) has this fault, or none."""
+        with self._lock:
+            if what is None:
+                self._faults.pop(part, None)
+            else:
+                self._faults[part] = what
+
+    def fault_of(self, part: str) -> str | None:
+        return self._faults.get(part)
+
+    @property
+    def faults(self) -> dict[str, str]:
+        with self._lock:
+            return dict(self._faults)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        with self._lock:
+            return dict(self._counters)
+
+    def frame_age_seconds(self) -> float | None:
+        frame_ns = self._frame_ns
+        return None if frame_ns is None else round((time.monotonic_ns() - frame_ns) / 1e9, 2)
+
+    def telemetry(self, journal: Journal, now: float) -> dict[str, Any]:
+        """Return the body of up/hb, session apart. now: UTC seconds."""
+        with self._lock:
+            read, commit = list(self._read_ms), list(self._commit_ms)
+        try:
+            oldest = journal.oldest_pending_at()
+        except JournalFailed:
+            oldest = None
+        return {
+            "outbox": journal.outbox_depth,
+            "oldest_s": None if oldest is None else max(0, int(now) - oldest),
+            "frame_age_s": self.frame_age_seconds(),
+            "read_ms": [percentile(read, 50), percentile(read, 95)] if read else None,
+            "temperature_c": _temperature(),
+            "disk_free_mb": _disk_free_mb(self._data),
+            "commit_ms": percentile(commit, 95),
+            "clock": self.clock,
+            "offset_ms": self.offset_ms,
+            "restarts": {name: n for name, n in self.counters.items() if name.endswith("_restarts")},
+        }
+
+
+def percentile(values: Iterable[float], per_cent: float) -> float | None:
+    """Return the nearest-rank percentile, rounded to 0.01; None of nothing."""
+    ordered = sorted(values)
+    if not ordered:
+        return None
+    return round(ordered[min(len(ordered) - 1, int(len(ordered) * per_cent / 100))], 2)
+
+
+def _temperature() -> float | None:
+    try:
+        return round(int(THERMAL.read_text()) / 1000, 1)
+    except (OSError, ValueError):
+        return None
+
+
+def _disk_free_mb(data: Path) -> int | None:
+    try:
+        return shutil.disk_usage(data).free // 1_000_000
+    except OSError:
+        return None
+
+
+@dataclass(frozen=True)
+class ClockAnswer:
+    """What chrony says. state: ntp or holdover; offset in milliseconds, positive when we are ahead."""
+
+    state: str
+    offset_ms: float
+
+
+def ask_chrony(command: tuple[str, ...] = ("chronyc", "-c", "tracking")) -> ClockAnswer | None:
+    """Return chrony's word on this clock, None where chrony cannot be asked. Blocks up to 2 s."""
+    try:
+        asked = subprocess.run(command, capture_output=True, timeout=CHRONY_ANSWERS_SECONDS, check=True)
+        fields = asked.stdout.decode("ascii", "replace").strip().split(",")
+        offset, leap = float(fields[4]), fields[13]
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
+    return ClockAnswer("ntp" if leap == "Normal" else "holdover", round(offset * 1000, 3))
+
+
+class ClockWatch:
+    """Asks chrony now and then in its own thread; `state` is what the loop takes, `assume` where nobody answers."""
+
+    def __init__(self, health: Health, assume: str) -> None:
+        self._health, self._assume = health, assume
+        self.state = assume
+        health.clock = assume
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="clock", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            answer = ask_chrony()
+            self.state = answer.state if answer else self._assume
+            self._health.clock = self.state
+            self._health.offset_ms = answer.offset_ms if answer else None
+            self._stopping.wait(CHRONY_SECONDS)
