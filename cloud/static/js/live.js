@@ -11,11 +11,16 @@ function swap(html) {
     const old = document.getElementById(fresh.id);
     if (!old) continue;
     const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
-    if (fresh.dataset.fact && fresh.dataset.fact !== old.dataset.fact) fresh.classList.add("fresh");
+    for (const fact of facts(fresh)) {
+      const before = document.getElementById(fact.id)?.dataset.fact;
+      if (fact.dataset.fact && fact.dataset.fact !== before) fact.classList.add("fresh");
+    }
     old.replaceWith(fresh);
     if (focused) document.getElementById(focused)?.focus();
   }
 }
+
+const facts = (part) => (part.dataset.fact === undefined ? part.querySelectorAll("[data-fact]") : [part]);
 
 const say = (state) => document.querySelectorAll("[data-live]").forEach((mark) => { mark.dataset.live = state; });
 
