@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -25,6 +26,8 @@ from typing import TypeVar
 POLL_SECONDS = 0.02
 LOG_TAIL_LINES = 12
 NOBODY = 65534
+PORTS = (20_000, 32_000)  # Linux gives outgoing connections 32768 and up
+PORT_TRIES_MAX = 200
 
 Found = TypeVar("Found")
 
@@ -32,10 +35,11 @@ Found = TypeVar("Found")
 class WorldFault(Exception):
     """A part of the simulated world did not do what it must: what happened, why, what to do."""
 
-    def __init__(self, what: str, todo: str = "") -> None:
+    def __init__(self, what: str, todo: str = "", code: int = 1) -> None:
         super().__init__(f"{what} {todo}".strip())
         self.what = what
         self.todo = todo
+        self.code = code  # of the command that ends by it: 1 failed, 3 cannot reach
 
 
 @dataclass(frozen=True)
@@ -166,10 +170,15 @@ def reap(pid: int) -> None:
 
 
 def free_port() -> int:
-    """Return a port of the loopback that is free now (its user may still lose a race for it)."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Return a port of the loopback that is free now, outside the range that outgoing connections take.
+
+    A part that is killed and started again must find its port free: no client may have got it meanwhile.
+    """
+    for _ in range(PORT_TRIES_MAX):
+        port = random.randrange(*PORTS)
+        if is_port_free(port):
+            return port
+    raise WorldFault(f"No free port between {PORTS[0]} and {PORTS[1]} was found.", "Stop some servers.")
 
 
 def is_port_free(port: int) -> bool:

@@ -1,0 +1,275 @@
+"""`portillon-sim`: the demo, a stack, mornings, outages, pictures of passes, benchmarks.
+
+Responsible for: arguments, what is printed where, exit codes (0 ok, 1 failed, 2 usage, 3 cannot reach,
+130 Ctrl-C). Data on stdout, everything else on stderr.
+Not for: doing any of it (demo.py, stack.py, morning.py, outage.py, optics.py).
+Obeys INTERFACES.md, "Commands".
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from simulators.processes import WorldFault
+
+app = typer.Typer(
+    help="A world around Portillon: school, phones, mornings, outages.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+stack_app = typer.Typer(help="A whole Portillon on this machine, each part a process of its own.", no_args_is_help=True)
+app.add_typer(stack_app, name="stack")
+
+BENCHES = ("read", "ingest", "pages", "cards", "gate")
+INTERRUPTED = 130
+
+Directory = Annotated[Path, typer.Option("--dir", help="Where the stack lives; nothing else is touched.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Seed = Annotated[int, typer.Option(help="The same seed makes the same people and order.")]
+
+
+def notes() -> Console:
+    """Return the console for everything that is not data."""
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(document: Any) -> None:
+    typer.echo(json.dumps(document, ensure_ascii=False))
+
+
+@app.command()
+def demo(
+    directory: Directory = Path(".demo"),
+    arrivals: Annotated[int, typer.Option(min=0, max=2_000, help="Play so many arrivals at once.")] = 0,
+    exit_after: Annotated[bool, typer.Option("--exit", help="Stop everything and end after the arrivals.")] = False,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Open no browser.")] = False,
+    as_json: AsJson = False,
+    gates: Annotated[int, typer.Option(min=1, max=64)] = 2,
+    database: Annotated[str, typer.Option(help="auto, system, wheel or timescale.")] = "auto",
+    broker: Annotated[str, typer.Option(help="auto, mosquitto or iotcore.")] = "auto",
+    language: Annotated[str, typer.Option(help="fr, en, ru, kk or vi: of the family and staff shown.")] = "en",
+    port: Annotated[int, typer.Option(help="Of the tour page; 0 takes a free one.")] = 0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Throw the old demo of this directory away first.")] = False,
+    seed: Seed = 1,
+) -> None:
+    """Start everything, print links, play; Ctrl-C stops all of it."""
+    from simulators.demo import Plan, run_demo
+
+    plan = Plan(
+        directory=directory,
+        arrivals=arrivals,
+        exit_after=exit_after,
+        open_browser=not no_open,
+        as_json=as_json,
+        gates=gates,
+        database=database,
+        broker=broker,
+        language=language,
+        port=port,
+        fresh=fresh,
+        seed=seed,
+    )
+    raise typer.Exit(run_demo(plan))
+
+
+@stack_app.command("up")
+def stack_up(
+    directory: Directory,
+    gates: Annotated[int, typer.Option(min=1, max=64)] = 2,
+    families: Annotated[int, typer.Option(min=4, max=20_000, help="Of the whole district.")] = 240,
+    database: Annotated[str, typer.Option(help="auto, system, wheel or timescale.")] = "auto",
+    broker: Annotated[str, typer.Option(help="auto, mosquitto or iotcore.")] = "auto",
+    timezone: Annotated[str, typer.Option(help="Of the schools.")] = "Asia/Almaty",
+    departures: Annotated[str, typer.Option(help="staff or pass: who lets a child leave.")] = "staff",
+    hours: Annotated[str, typer.Option(help="When arrivals are taken, local time.")] = "00:00-24:00",
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Make (or find) a stack in a directory, start it, and return when all is healthy."""
+    from simulators.district import Sizes
+    from simulators.stack import Stack, Wishes
+
+    stack = Stack(directory)
+    wishes = Wishes(
+        sizes=Sizes(gates=gates, families=families, timezone=timezone),
+        seed=seed,
+        database=database,
+        broker=broker,
+        departures=departures,
+        hours=hours,
+    )
+    try:
+        stack.up(wishes, lambda step: notes().print(f"[dim]{step} …[/dim]"))
+    except BaseException:
+        stack.down()  # a half stack is worse than none: nothing of it stays behind
+        raise
+    _print_stack(stack.describe(), as_json)
+
+
+@stack_app.command("down")
+def stack_down(directory: Directory, as_json: AsJson = False) -> None:
+    """Stop every part; the data stays."""
+    stopped = _made_stack(directory).down()
+    if as_json:
+        print_json({"dir": str(directory.absolute()), "stopped": stopped})
+    else:
+        notes().print(f"stopped: {', '.join(stopped) or 'nothing ran'}")
+
+
+@stack_app.command("status")
+def stack_status(directory: Directory, as_json: AsJson = False) -> None:
+    """Say which parts run; exit 1 when one does not."""
+    described = _made_stack(directory).describe()
+    _print_stack(described, as_json)
+    if not all(part["alive"] for part in described["parts"]):
+        raise typer.Exit(1)
+
+
+@stack_app.command("start")
+def stack_start(
+    name: Annotated[str, typer.Argument(help="A part, as `stack status` names it.")],
+    directory: Directory,
+    as_json: AsJson = False,
+) -> None:
+    """Start one part again with the same data; returns when it is well."""
+    part = _made_stack(directory).start(name)
+    if as_json:
+        print_json(part.describe())
+    else:
+        notes().print(f"{name} runs, pid {part.pid}")
+
+
+@app.command()
+def morning(
+    directory: Directory,
+    arrivals: Annotated[int, typer.Option(min=1, max=20_000)] = 20,
+    seed: Seed = 1,
+    spoiled: Annotated[str, typer.Option(help="Distortions in turn, comma-separated, e.g. clean,glare,tilt.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Play arrivals through a running stack; exit 1 when anything was lost, doubled or invented."""
+    from simulators.morning import EASY_DISTORTIONS, play_morning
+
+    distortions = tuple(word for word in spoiled.split(",") if word) or EASY_DISTORTIONS
+    stack = _made_stack(directory)
+    summary = play_morning(stack, arrivals, seed, distortions=distortions).summary()
+    if as_json:
+        print_json(summary)
+    else:
+        print_summary(summary)
+    if summary["lost"] or summary["duplicates"] or summary["phantoms"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def outage(
+    kind: Annotated[str, typer.Argument(help="net, broker, cloud, db, power, clock or disk.")],
+    directory: Directory,
+    seconds: Annotated[float, typer.Option(min=0, max=3_600)] = 5.0,
+    gate: Annotated[int | None, typer.Option(help="Which gate, for power, clock and disk.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Break one thing for some seconds, then mend it."""
+    from simulators.outage import play_outage
+
+    done = play_outage(_made_stack(directory), kind, seconds, gate)
+    if as_json:
+        print_json(done)
+    else:
+        notes().print(f"{kind}: {', '.join(done['parts'])} away for {seconds:g} s, back in {done['back_ms']} ms")
+
+
+@app.command()
+def phone(
+    frames: Annotated[Path, typer.Option(help="Folder for the pictures and labels.jsonl.")],
+    count: Annotated[int, typer.Option(min=1, max=100_000)] = 17,
+    distortion: Annotated[list[str] | None, typer.Option(help="Which, in turn; all when none is named.")] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="What the codes say, in turn; made up when none is given.")
+    ] = None,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Write pictures of passes as a gate's camera sees them."""
+    from simulators.optics import DISTORTIONS, write_frames
+
+    unknown = [name for name in distortion or () if name not in DISTORTIONS]
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(unknown)}: not among {', '.join(DISTORTIONS)}")
+    written = write_frames(frames, count, seed, distortion or None, text or None)
+    if as_json:
+        print_json(
+            {"dir": str(frames.absolute()), "frames": written, "labels": str(frames.absolute() / "labels.jsonl")}
+        )
+    else:
+        notes().print(f"{written} frames in {frames}")
+
+
+@app.command()
+def bench(name: Annotated[str, typer.Argument(help="read, ingest, pages, cards or gate.")]) -> None:
+    """Run one benchmark of bench/ and pass its JSON on."""
+    script = Path(__file__).parent.parent / "bench" / f"{name}.py"
+    if name not in BENCHES or not script.exists():
+        there = [one for one in BENCHES if (script.parent / f"{one}.py").exists()]
+        raise typer.BadParameter(f"there is no benchmark {name!r} here; there are: {', '.join(there) or 'none'}")
+    raise typer.Exit(subprocess.run([sys.executable, str(script)], check=False).returncode)
+
+
+def _made_stack(directory: Path) -> Any:
+    from simulators.stack import Stack
+
+    stack = Stack(directory)
+    if not stack.is_made():
+        raise WorldFault(
+            f"There is no stack in {directory}.", f"Run `portillon-sim stack up --gates 2 --dir {directory}`.", code=3
+        )
+    return stack
+
+
+def _print_stack(described: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(described)
+        return
+    table = Table("part", "pid", "where", "log", box=None)
+    for part in described["parts"]:
+        where = part.get("url") or str(part.get("port", ""))
+        table.add_row(part["name"], str(part["pid"]) if part["alive"] else "not running", where, part["log"])
+    Console(highlight=False).print(table)
+
+
+def print_summary(summary: dict[str, Any]) -> None:
+    """Print a morning's figures for a reader."""
+    table = Table(show_header=False, box=None)
+    for name, value in summary.items():
+        shown = ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
+        if name != "links":
+            table.add_row(name.replace("_", " "), shown or "–")
+    Console(highlight=False).print(table)
+
+
+def main() -> None:
+    """Run a command and end with its exit code; a fault says what happened, why, and what to type."""
+    try:
+        sys.exit(app(standalone_mode=False))
+    except WorldFault as fault:
+        notes().print(f"[bold red]{escape(fault.what)}[/bold red]\n{escape(fault.todo)}", soft_wrap=True)
+        sys.exit(fault.code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()
