@@ -39,13 +39,3 @@ def test_the_name_of_every_test_is_a_sentence() -> None:
         if len(node.name.removeprefix("test_").split("_")) < TEST_WORDS_MIN
     ]
     assert not problems, listing(problems)
-
-
-def test_no_two_test_files_share_a_name() -> None:
-    paths: dict[str, list[str]] = {}
-    for name in python_files("tests"):
-        if Path(name).name.startswith("test_"):
-            paths.setdefault(Path(name).name, []).append(name)
-    assert not [names for names in paths.values() if len(names) > 1], listing(
-        [str(n) for n in paths.values() if len(n) > 1]
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -73,6 +74,5 @@ def test_open_ask_and_refused_differ_in_light_and_tone_and_face() -> None:
 def test_nothing_at_the_gate_flashes_faster_than_three_times_a_second() -> None:
     for reason in Reason:
         light = feedback_for(reason, offline=True).light
-        ons = [(lamps, milliseconds) for lamps, milliseconds in light.steps]
-        flashes = sum(1 for (before, _), (after, _) in zip(ons, ons[1:], strict=False) if not before and after)
-        assert flashes <= 3 * max(1.0, sum(milliseconds for _, milliseconds in ons) / 1_000), reason
+        flashes = sum(1 for (before, _), (after, _) in pairwise(light.steps) if not before and after)
+        assert flashes <= 3 * max(1.0, sum(milliseconds for _, milliseconds in light.steps) / 1_000), reason
