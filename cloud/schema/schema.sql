@@ -1,0 +1,853 @@
+-- The whole database as it is, by slice: what the migrations add up to (a test compares the catalogs).
+-- Read this to know a table; write a migration to change it, and this file with it.
+
+-- Who and where: the tenant wall, logins, districts, schools, people, rights to collect.
+-- Rules: INTEGRITY I1, I2, I11, I13, I16. Forward only: never edit an applied file, write the next one.
+
+-- ---------------------------------------------------------------------------------------------- the tenant wall
+
+-- The district of this transaction. Raises when it is not set (42704) or was reset (22P02): a query without a
+-- tenant is a fault, not an empty answer. Plain SQL, so that the planner inlines it and indexes serve it.
+CREATE FUNCTION app_district() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE
+RETURN current_setting('app.district')::uuid;
+
+-- The guardian who asks, or null where staff or the system asks. Set together with app.district, never alone.
+CREATE FUNCTION app_person() RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE
+RETURN nullif(current_setting('app.person', true), '')::uuid;
+
+-- Puts a table behind the wall: its own district only (I16) and, where a column is named, for a guardian only the
+-- rows of own children or of own person (I11). Forced, so that the owner obeys as well.
+CREATE FUNCTION tenant_wall(walled regclass, child_column text DEFAULT NULL, person_column text DEFAULT NULL,
+                            district_column text DEFAULT 'district_id')
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    condition text := format('%I = app_district()', district_column);
+BEGIN
+    IF child_column IS NOT NULL THEN
+        condition := condition || format(
+            ' AND (app_person() IS NULL OR %I IN (SELECT app_children()))', child_column);
+    END IF;
+    IF person_column IS NOT NULL THEN
+        condition := condition || format(' AND (app_person() IS NULL OR %I = app_person())', person_column);
+    END IF;
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', walled);
+    EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', walled);
+    EXECUTE format('CREATE POLICY tenant ON %s TO portillon_app USING (%s)', walled, condition);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO portillon_app', walled);
+END $$;
+
+-- In a guardian's transaction nothing of this table can be added or changed, whatever the code forgets.
+CREATE FUNCTION only_staff_write(walled regclass) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE POLICY only_staff_add ON %s AS RESTRICTIVE FOR INSERT TO portillon_app'
+                   ' WITH CHECK (app_person() IS NULL)', walled);
+    EXECUTE format('CREATE POLICY only_staff_change ON %s AS RESTRICTIVE FOR UPDATE TO portillon_app'
+                   ' USING (app_person() IS NULL)', walled);
+END $$;
+REVOKE ALL ON FUNCTION tenant_wall(regclass, text, text, text), only_staff_write(regclass) FROM PUBLIC;
+
+-- ---------------------------------------------------------------------------------------------- identity (global)
+
+-- A way in. Global: one parent may have children in two districts. Retention: with the last person that uses it.
+CREATE TABLE login (
+    id         uuid PRIMARY KEY,
+    email      text,
+    created_at timestamptz NOT NULL,
+    CONSTRAINT login_email_once UNIQUE (email),
+    CONSTRAINT login_email_normal CHECK (email = lower(email) AND email LIKE '_%@_%' AND length(email) <= 254)
+);
+
+-- An open door of one browser. Only the hash of its cookie is kept. Retention: 90 days after its end.
+CREATE TABLE session (
+    token_hash bytea PRIMARY KEY,
+    login_id   uuid NOT NULL REFERENCES login ON DELETE CASCADE,
+    door       text NOT NULL,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    ended_at   timestamptz,
+    CONSTRAINT session_token_hashed CHECK (octet_length(token_hash) = 32),
+    CONSTRAINT session_door_known CHECK (door IN ('family', 'school', 'fleet')),
+    CONSTRAINT session_lives_forward CHECK (expires_at > created_at)
+);
+CREATE INDEX session_of_login ON session (login_id);
+
+-- A signed-in-once link: /enter/{token}. Retention: a day after it expired.
+CREATE TABLE sign_in_link (
+    token_hash bytea PRIMARY KEY,
+    login_id   uuid NOT NULL REFERENCES login ON DELETE CASCADE,
+    door       text NOT NULL,
+    reusable   boolean NOT NULL DEFAULT false,
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    used_at    timestamptz,
+    CONSTRAINT sign_in_link_token_hashed CHECK (octet_length(token_hash) = 32),
+    CONSTRAINT sign_in_link_door_known CHECK (door IN ('family', 'school', 'fleet')),
+    CONSTRAINT sign_in_link_lives_forward CHECK (expires_at > created_at)
+);
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON login, session, sign_in_link TO portillon_app;
+
+-- ---------------------------------------------------------------------------------------------- schools
+
+CREATE TABLE district (
+    id         uuid PRIMARY KEY,
+    slug       text NOT NULL,
+    name       text NOT NULL,
+    created_at timestamptz NOT NULL,
+    CONSTRAINT district_slug_once UNIQUE (slug),
+    CONSTRAINT district_slug_of_topics CHECK (slug ~ '^[a-z0-9-]{1,32}$')
+);
+
+-- A place with gates. Its number stands in passes and topics, so it is unique in the whole deployment.
+CREATE TABLE site (
+    district_id uuid NOT NULL REFERENCES district,
+    number      bigint NOT NULL,
+    name        text NOT NULL,
+    PRIMARY KEY (district_id, number),
+    CONSTRAINT site_number_once UNIQUE (number),
+    CONSTRAINT site_number_uint32 CHECK (number BETWEEN 1 AND 4294967295)
+);
+
+CREATE TABLE school (
+    district_id uuid NOT NULL REFERENCES district,
+    id          uuid NOT NULL,
+    sourced_id  text,
+    site        bigint NOT NULL,
+    name        text NOT NULL,
+    level       text NOT NULL,
+    timezone    text NOT NULL,
+    language    text NOT NULL,
+    state       text NOT NULL DEFAULT 'live',
+    PRIMARY KEY (district_id, id),
+    CONSTRAINT school_sourced_once UNIQUE (district_id, sourced_id),
+    CONSTRAINT school_at_site FOREIGN KEY (district_id, site) REFERENCES site (district_id, number),
+    CONSTRAINT school_level_known CHECK (level IN ('kindergarten', 'primary', 'secondary', 'daycare')),
+    CONSTRAINT school_state_known CHECK (state IN ('pilot', 'live', 'leaving')),
+    CONSTRAINT school_language_known CHECK (language IN ('en', 'fr', 'kk', 'ru', 'vi'))
+);
+CREATE INDEX school_by_site ON school (district_id, site);
+
+CREATE TABLE academic_session (
+    district_id uuid NOT NULL REFERENCES district,
+    id          uuid NOT NULL,
+    sourced_id  text,
+    kind        text NOT NULL,
+    name        text NOT NULL,
+    period      daterange NOT NULL,
+    purge_on    date,
+    PRIMARY KEY (district_id, id),
+    CONSTRAINT academic_session_sourced_once UNIQUE (district_id, sourced_id),
+    CONSTRAINT academic_session_kind_known CHECK (kind IN ('schoolYear', 'term', 'gradingPeriod')),
+    CONSTRAINT academic_session_bounded CHECK (NOT lower_inf(period) AND NOT upper_inf(period) AND NOT isempty(period))
+);
+
+CREATE TABLE class (
+    district_id         uuid NOT NULL REFERENCES district,
+    id                  uuid NOT NULL,
+    sourced_id          text,
+    school_id           uuid NOT NULL,
+    academic_session_id uuid,
+    name                text NOT NULL,
+    PRIMARY KEY (district_id, id),
+    CONSTRAINT class_of_its_school UNIQUE (district_id, school_id, id),
+    CONSTRAINT class_sourced_once UNIQUE (district_id, sourced_id),
+    CONSTRAINT class_in_school FOREIGN KEY (district_id, school_id) REFERENCES school (district_id, id),
+    CONSTRAINT class_in_session FOREIGN KEY (district_id, academic_session_id)
+        REFERENCES academic_session (district_id, id)
+);
+
+-- ---------------------------------------------------------------------------------------------- people
+
+-- A human in one district. Retention: with the last guardianship, escort right or role.
+CREATE TABLE person (
+    district_id uuid NOT NULL REFERENCES district,
+    id          uuid NOT NULL,
+    sourced_id  text,
+    login_id    uuid REFERENCES login ON DELETE SET NULL,
+    given       text NOT NULL,
+    family      text NOT NULL,
+    language    text NOT NULL,
+    PRIMARY KEY (district_id, id),
+    CONSTRAINT person_sourced_once UNIQUE (district_id, sourced_id),
+    CONSTRAINT person_login_once UNIQUE (login_id, district_id),
+    CONSTRAINT person_named CHECK (given <> '' AND length(given) <= 100 AND length(family) <= 100),
+    CONSTRAINT person_language_known CHECK (language IN ('en', 'fr', 'kk', 'ru', 'vi'))
+);
+
+-- Works at a school. powers (PROTOCOL 2): 1 confirm, 2 take in by hand, 4 enter, 8 release.
+CREATE TABLE staff (
+    district_id uuid NOT NULL REFERENCES district,
+    person_id   uuid NOT NULL,
+    school_id   uuid NOT NULL,
+    powers      smallint NOT NULL DEFAULT 0,
+    PRIMARY KEY (district_id, person_id, school_id),
+    CONSTRAINT staff_is_person FOREIGN KEY (district_id, person_id) REFERENCES person (district_id, id),
+    CONSTRAINT staff_at_school FOREIGN KEY (district_id, school_id) REFERENCES school (district_id, id),
+    CONSTRAINT staff_powers_known CHECK (powers BETWEEN 0 AND 15)
+);
+
+-- What a person may do, where and when. school_id and class_id narrow it; null is the whole district.
+CREATE TABLE role_grant (
+    district_id uuid NOT NULL REFERENCES district,
+    id          uuid NOT NULL,
+    person_id   uuid NOT NULL,
+    role        text NOT NULL,
+    school_id   uuid,
+    class_id    uuid,
+    period      daterange NOT NULL,
+    granted_by  uuid,
+    PRIMARY KEY (district_id, id),
+    CONSTRAINT role_grant_to_person FOREIGN KEY (district_id, person_id) REFERENCES person (district_id, id),
+    CONSTRAINT role_grant_by_person FOREIGN KEY (district_id, granted_by) REFERENCES person (district_id, id),
+    CONSTRAINT role_grant_at_school FOREIGN KEY (district_id, school_id) REFERENCES school (district_id, id),
+    CONSTRAINT role_grant_in_class FOREIGN KEY (district_id, school_id, class_id)
+        REFERENCES class (district_id, school_id, id),
+    CONSTRAINT role_grant_role_known CHECK (role IN
+        ('teacher', 'gate_staff', 'office', 'head', 'district_officer', 'auditor', 'operator')),
+    CONSTRAINT role_grant_class_has_school CHECK (class_id IS NULL OR school_id IS NOT NULL),
+    CONSTRAINT role_grant_once EXCLUDE USING gist (
+        district_id WITH =, person_id WITH =, role WITH =,
+        (coalesce(school_id, '00000000-0000-0000-0000-000000000000'::uuid)) WITH =,
+        (coalesce(class_id, '00000000-0000-0000-0000-000000000000'::uuid)) WITH =, period WITH &&)
+);
+CREATE INDEX role_grant_of_person ON role_grant (district_id, person_id);
+
+CREATE TABLE class_teacher (
+    district_id uuid NOT NULL REFERENCES district,
+    class_id    uuid NOT NULL,
+    person_id   uuid NOT NULL,
+    period      daterange NOT NULL,
+    CONSTRAINT class_teacher_class FOREIGN KEY (district_id, class_id) REFERENCES class (district_id, id),
+    CONSTRAINT class_teacher_person FOREIGN KEY (district_id, person_id) REFERENCES person (district_id, id),
+    CONSTRAINT class_teacher_once EXCLUDE USING gist (
+        district_id WITH =, class_id WITH =, person_id WITH =, period WITH &&)
+);
+
+-- Retention: the end of the school year in which the last enrolment ended, and what the law adds.
+CREATE TABLE child (
+    district_id uuid NOT NULL REFERENCES district,
+    id          uuid NOT NULL,
+    sourced_id  text,
+    given       text NOT NULL,
+    family      text NOT NULL,
+    birth       date,
+    protected   boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (district_id, id),
+    CONSTRAINT child_sourced_once UNIQUE (district_id, sourced_id),
+    CONSTRAINT child_named CHECK (given <> '' AND length(given) <= 100 AND length(family) <= 100)
+);
+
+-- A child at a school, in a class of that school. I13: periods of one child in one school never overlap.
+CREATE TABLE enrolment (
+    district_id uuid NOT NULL REFERENCES district,
+    id          uuid NOT NULL,
+    child_id    uuid NOT NULL,
+    school_id   uuid NOT NULL,
+    class_id    uuid,
+    period      daterange NOT NULL,
+    PRIMARY KEY (district_id, id),
+    CONSTRAINT enrolment_of_child FOREIGN KEY (district_id, child_id) REFERENCES child (district_id, id),
+    CONSTRAINT enrolment_at_school FOREIGN KEY (district_id, school_id) REFERENCES school (district_id, id),
+    CONSTRAINT enrolment_in_class FOREIGN KEY (district_id, school_id, class_id)
+        REFERENCES class (district_id, school_id, id),
+    CONSTRAINT enrolment_not_empty CHECK (NOT isempty(period)),
+    CONSTRAINT enrolment_once_at_a_time EXCLUDE USING gist (
+        district_id WITH =, child_id WITH =, school_id WITH =, period WITH &&)
+);
+CREATE INDEX enrolment_of_class ON enrolment (district_id, school_id, class_id);
+
+-- Who decides for a child: per child and person, dated. Not a right to collect: that is escort_right.
+CREATE TABLE guardianship (
+    district_id uuid NOT NULL REFERENCES district,
+    id          uuid NOT NULL,
+    child_id    uuid NOT NULL,
+    person_id   uuid NOT NULL,
+    relation    text NOT NULL,
+    authority   boolean NOT NULL,
+    lives_with  boolean NOT NULL,
+    may_collect boolean NOT NULL,
+    may_read    boolean NOT NULL,
+    may_sign    boolean NOT NULL,
+    period      daterange NOT NULL,
+    PRIMARY KEY (district_id, id),
+    CONSTRAINT guardianship_of_child FOREIGN KEY (district_id, child_id) REFERENCES child (district_id, id),
+    CONSTRAINT guardianship_by_person FOREIGN KEY (district_id, person_id) REFERENCES person (district_id, id),
+    CONSTRAINT guardianship_relation_said CHECK (relation <> '' AND length(relation) <= 40),
+    CONSTRAINT guardianship_not_empty CHECK (NOT isempty(period)),
+    CONSTRAINT guardianship_once_at_a_time EXCLUDE USING gist (
+        district_id WITH =, child_id WITH =, person_id WITH =, period WITH &&)
+);
+CREATE INDEX guardianship_of_person ON guardianship (district_id, person_id);
+
+-- Who may collect, and who must not. I1: five at any instant, parents included, by a numbered slot.
+-- weekdays: bit 0 Monday to bit 6 Sunday.
+CREATE TABLE escort_right (
+    district_id uuid NOT NULL REFERENCES district,
+    id          uuid NOT NULL,
+    child_id    uuid NOT NULL,
+    person_id   uuid NOT NULL,
+    kind        text NOT NULL,
+    slot        smallint,
+    weekdays    smallint NOT NULL DEFAULT 127,
+    period      tstzrange NOT NULL,
+    evidence    bytea,
+    PRIMARY KEY (district_id, id),
+    CONSTRAINT escort_right_for_child FOREIGN KEY (district_id, child_id) REFERENCES child (district_id, id),
+    CONSTRAINT escort_right_of_person FOREIGN KEY (district_id, person_id) REFERENCES person (district_id, id),
+    CONSTRAINT escort_right_kind_known CHECK (kind IN ('may_collect', 'must_not_collect')),
+    CONSTRAINT escort_right_slot_of_five CHECK (
+        CASE kind WHEN 'may_collect' THEN slot IS NOT NULL AND slot BETWEEN 1 AND 5 ELSE slot IS NULL END),
+    CONSTRAINT escort_right_some_weekday CHECK (weekdays BETWEEN 1 AND 127),
+    CONSTRAINT escort_right_evidence_hashed CHECK (octet_length(evidence) = 32),
+    CONSTRAINT escort_right_not_empty CHECK (NOT isempty(period)),
+    CONSTRAINT escort_right_five_at_most EXCLUDE USING gist (
+        district_id WITH =, child_id WITH =, slot WITH =, period WITH &&) WHERE (kind = 'may_collect'),
+    CONSTRAINT escort_right_once_a_person EXCLUDE USING gist (
+        district_id WITH =, child_id WITH =, person_id WITH =, kind WITH =, period WITH &&),
+    CONSTRAINT escort_right_never_against_order EXCLUDE USING gist (
+        district_id WITH =, child_id WITH =, person_id WITH =, kind WITH <>, period WITH &&)
+);
+CREATE INDEX escort_right_by_person ON escort_right (district_id, person_id);
+
+-- ---------------------------------------------------------------------------------------------- lookups
+
+-- The owner's functions below read these tables past app.person and, for a sign-in, past app.district.
+-- Nothing else runs as the owner, who cannot log in.
+CREATE POLICY lookup ON guardianship FOR SELECT TO portillon_owner USING (true);
+CREATE POLICY lookup ON escort_right FOR SELECT TO portillon_owner USING (true);
+CREATE POLICY lookup ON enrolment FOR SELECT TO portillon_owner USING (true);
+CREATE POLICY lookup ON class_teacher FOR SELECT TO portillon_owner USING (true);
+CREATE POLICY lookup ON person FOR SELECT TO portillon_owner USING (true);
+CREATE POLICY lookup ON role_grant FOR SELECT TO portillon_owner USING (true);
+CREATE POLICY lookup ON district FOR SELECT TO portillon_owner USING (true);
+
+-- The children whose file the asking guardian may read, in the district of this transaction (I11).
+CREATE FUNCTION app_children() RETURNS SETOF uuid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC
+    SELECT child_id FROM guardianship
+     WHERE district_id = app_district() AND person_id = app_person() AND may_read
+       AND period @> (now() AT TIME ZONE 'UTC')::date;
+END;
+
+-- The people whose names a guardian may read: own, other guardians and escorts of own children, their teachers.
+CREATE FUNCTION app_people() RETURNS SETOF uuid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC
+    SELECT app_person()
+    UNION SELECT person_id FROM guardianship
+           WHERE district_id = app_district() AND child_id IN (SELECT app_children())
+    UNION SELECT person_id FROM escort_right
+           WHERE district_id = app_district() AND child_id IN (SELECT app_children()) AND kind = 'may_collect'
+    UNION SELECT t.person_id FROM class_teacher t JOIN enrolment e USING (district_id, class_id)
+           WHERE t.district_id = app_district() AND e.child_id IN (SELECT app_children());
+END;
+
+-- The places where a session lets its login in: one row for each person and role. Across districts, by hash only.
+CREATE FUNCTION session_places(hash bytea, wanted_door text, at timestamptz)
+RETURNS TABLE (login_id uuid, district_id uuid, person_id uuid, given text, family text, language text,
+               role text, school_id uuid, class_id uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC
+    WITH opened AS (
+        SELECT s.login_id FROM session s
+         WHERE s.token_hash = hash AND s.door = wanted_door AND s.ended_at IS NULL AND s.expires_at > at
+    ), held AS (
+        SELECT g.district_id, g.person_id, g.role, g.school_id, g.class_id, g.id
+          FROM opened o JOIN person p ON p.login_id = o.login_id
+          JOIN role_grant g ON g.district_id = p.district_id AND g.person_id = p.id
+         WHERE g.period @> (at AT TIME ZONE 'UTC')::date
+           AND CASE wanted_door WHEN 'fleet' THEN g.role = 'operator' WHEN 'school' THEN g.role <> 'operator' END
+        UNION ALL
+        SELECT DISTINCT g.district_id, g.person_id, 'guardian', NULL::uuid, NULL::uuid, NULL::uuid
+          FROM opened o JOIN person p ON p.login_id = o.login_id
+          JOIN guardianship g ON g.district_id = p.district_id AND g.person_id = p.id
+         WHERE wanted_door = 'family' AND g.period @> (at AT TIME ZONE 'UTC')::date
+        UNION ALL
+        SELECT DISTINCT e.district_id, e.person_id, 'escort', NULL::uuid, NULL::uuid, NULL::uuid
+          FROM opened o JOIN person p ON p.login_id = o.login_id
+          JOIN escort_right e ON e.district_id = p.district_id AND e.person_id = p.id
+         WHERE wanted_door = 'family' AND e.kind = 'may_collect' AND e.period @> at
+    )
+    SELECT o.login_id, h.district_id, h.person_id, p.given, p.family, p.language, h.role, h.school_id, h.class_id
+      FROM opened o CROSS JOIN held h
+      JOIN person p ON p.district_id = h.district_id AND p.id = h.person_id
+     ORDER BY h.district_id, h.role, h.id;
+END;
+
+-- The district of a slug: for commands and for addresses that name it. Ids are no secret, names are not given.
+CREATE FUNCTION district_of_slug(wanted text) RETURNS uuid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC
+    SELECT id FROM district WHERE slug = wanted;
+END;
+
+-- All districts, for the processes that serve every one of them in turn (worker, ingest, downlink).
+CREATE FUNCTION districts() RETURNS TABLE (id uuid, slug text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC
+    SELECT d.id, d.slug FROM district d ORDER BY d.slug;
+END;
+
+REVOKE ALL ON FUNCTION app_children(), app_people(), session_places(bytea, text, timestamptz),
+    district_of_slug(text), districts() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION app_children(), app_people(), session_places(bytea, text, timestamptz),
+    district_of_slug(text), districts() TO portillon_app;
+
+-- ---------------------------------------------------------------------------------------------- walls
+
+SELECT tenant_wall('district', district_column => 'id');
+SELECT tenant_wall('site');
+SELECT tenant_wall('school');
+SELECT tenant_wall('academic_session');
+SELECT tenant_wall('class');
+SELECT tenant_wall('staff', person_column => 'person_id');
+SELECT tenant_wall('role_grant', person_column => 'person_id');
+SELECT tenant_wall('class_teacher');
+SELECT tenant_wall('child', child_column => 'id');
+SELECT tenant_wall('enrolment', child_column => 'child_id');
+SELECT tenant_wall('guardianship', child_column => 'child_id');
+SELECT tenant_wall('escort_right', child_column => 'child_id');
+SELECT tenant_wall('person');
+DROP POLICY tenant ON person;
+CREATE POLICY tenant ON person TO portillon_app
+    USING (district_id = app_district() AND (app_person() IS NULL OR id IN (SELECT app_people())));
+SELECT only_staff_write(walled) FROM unnest(ARRAY['district', 'site', 'school', 'academic_session', 'class', 'staff',
+    'role_grant', 'class_teacher', 'child', 'enrolment', 'guardianship', 'escort_right', 'person']::regclass[]) AS walled;
+
+-- Nobody who serves people deletes a district, a school, a person or a child: the retention role will.
+REVOKE DELETE ON district, site, school, academic_session, class, person, child, enrolment, guardianship, escort_right,
+    role_grant FROM portillon_app;
+-- Fleet: the registry of gates, what they report, and the alarms they raise.
+-- A gate's number is unique in the whole deployment, because the number alone names its ledger (P-5).
+
+CREATE TABLE gate (
+    district_id   uuid        NOT NULL REFERENCES district (id),
+    gate          bigint      NOT NULL CONSTRAINT gate_number_range CHECK (gate BETWEEN 1 AND 4294967295),
+    site          bigint      NOT NULL CONSTRAINT gate_site_range CHECK (site BETWEEN 1 AND 4294967295),
+    name          text        NOT NULL CONSTRAINT gate_name_length CHECK (length(name) BETWEEN 1 AND 100),
+    public_key    bytea       NOT NULL CONSTRAINT gate_key_length CHECK (octet_length(public_key) = 32),
+    registered_at timestamptz NOT NULL,
+    approved_at   timestamptz,
+    revoked_at    timestamptz,
+    -- What the gate says of itself: up/st (birth and will) and up/hb (telemetry), both untrusted JSON of known keys.
+    session       text        CONSTRAINT gate_session_length CHECK (length(session) <= 32),
+    state         text        NOT NULL DEFAULT 'never' CONSTRAINT gate_state CHECK (state IN ('never', 'online', 'offline')),
+    state_at      timestamptz,
+    last_seen     timestamptz,
+    reported      jsonb       NOT NULL DEFAULT '{}',
+    telemetry     jsonb       NOT NULL DEFAULT '{}',
+    telemetry_at  timestamptz,
+    CONSTRAINT gate_pkey PRIMARY KEY (district_id, gate),
+    CONSTRAINT gate_number_once UNIQUE (gate),
+    CONSTRAINT gate_key_once UNIQUE (public_key)
+);
+CREATE INDEX gate_by_site ON gate (district_id, site);
+
+-- One open alarm for a gate and code; a repetition raises the counter. No child is named here: an operator sees none.
+CREATE TABLE gate_alarm (
+    district_id uuid        NOT NULL,
+    id          bigint      GENERATED ALWAYS AS IDENTITY,
+    gate        bigint      NOT NULL,
+    code        text        NOT NULL CONSTRAINT gate_alarm_code CHECK (code ~ '^[A-Z][A-Z0-9_]{1,39}$'),
+    detail      jsonb       NOT NULL DEFAULT '{}',
+    times       bigint      NOT NULL DEFAULT 1,
+    raised_at   timestamptz NOT NULL,
+    last_at     timestamptz NOT NULL,
+    closed_at   timestamptz,
+    CONSTRAINT gate_alarm_pkey PRIMARY KEY (district_id, id),
+    CONSTRAINT gate_alarm_gate FOREIGN KEY (district_id, gate) REFERENCES gate (district_id, gate)
+);
+CREATE UNIQUE INDEX gate_alarm_open ON gate_alarm (district_id, gate, code) WHERE closed_at IS NULL;
+
+-- What came from a gate and could not be taken: kept, with a code, once for each content. Unknown gates have no district.
+CREATE TABLE dead_letter (
+    id          bigint      GENERATED ALWAYS AS IDENTITY CONSTRAINT dead_letter_pkey PRIMARY KEY,
+    district_id uuid        REFERENCES district (id),
+    gate        bigint,
+    code        text        NOT NULL CONSTRAINT dead_letter_code CHECK (code ~ '^[A-Z][A-Z0-9_]{1,39}$'),
+    sha256      bytea       NOT NULL CONSTRAINT dead_letter_sha256 CHECK (octet_length(sha256) = 32),
+    body        bytea       NOT NULL CONSTRAINT dead_letter_body CHECK (octet_length(body) <= 131072),
+    times       bigint      NOT NULL DEFAULT 1,
+    first_at    timestamptz NOT NULL,
+    last_at     timestamptz NOT NULL,
+    CONSTRAINT dead_letter_once UNIQUE NULLS NOT DISTINCT (gate, code, sha256)
+);
+
+SELECT tenant_wall('gate');
+SELECT tenant_wall('gate_alarm');
+SELECT tenant_wall('dead_letter');
+REVOKE DELETE ON gate, gate_alarm FROM portillon_app;
+REVOKE INSERT, UPDATE, DELETE ON dead_letter FROM portillon_app;
+-- The functions below run as the owner, who is under row security like everybody: what they may do is written here.
+CREATE POLICY lookup ON gate FOR SELECT TO portillon_owner USING (true);
+CREATE POLICY lookup ON dead_letter FOR SELECT TO portillon_owner USING (true);
+CREATE POLICY keep ON dead_letter FOR INSERT TO portillon_owner WITH CHECK (true);
+CREATE POLICY count ON dead_letter FOR UPDATE TO portillon_owner USING (true);
+
+-- Read across districts, narrowly: a gate number is all that ingest knows before a signature is checked.
+CREATE FUNCTION gates_by_number(numbers bigint[])
+RETURNS TABLE (gate bigint, district_id uuid, district text, site bigint, public_key bytea,
+               approved boolean, revoked boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT g.gate, g.district_id, d.slug, g.site, g.public_key, g.approved_at IS NOT NULL, g.revoked_at IS NOT NULL
+    FROM gate g JOIN district d ON d.id = g.district_id
+    WHERE g.gate = ANY (numbers)
+$$;
+
+-- Sites that have gates, for the publisher of signed documents.
+CREATE FUNCTION sites_with_gates()
+RETURNS TABLE (district_id uuid, district text, site bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT DISTINCT g.district_id, d.slug, g.site
+    FROM gate g JOIN district d ON d.id = g.district_id
+    ORDER BY 3
+$$;
+
+-- Keep what could not be taken: at most 1,000 different letters for a known gate, and 1,000 for all unknown ones
+-- together (anybody may invent a number); beyond that only the counters of letters already kept move.
+CREATE FUNCTION keep_dead_letter(of_gate bigint, of_code text, of_sha256 bytea, of_body bytea, seen_at timestamptz)
+RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH sender AS (SELECT (SELECT g.district_id FROM gate g WHERE g.gate = of_gate) AS district_id)
+    INSERT INTO dead_letter (district_id, gate, code, sha256, body, first_at, last_at)
+    SELECT sender.district_id, of_gate, of_code, of_sha256, of_body, seen_at, seen_at
+    FROM sender
+    WHERE (SELECT count(*) FROM dead_letter l
+           WHERE l.district_id IS NOT DISTINCT FROM sender.district_id
+             AND (sender.district_id IS NULL OR l.gate = of_gate)) < 1000
+       OR EXISTS (SELECT 1 FROM dead_letter l WHERE l.gate IS NOT DISTINCT FROM of_gate
+                  AND l.code = of_code AND l.sha256 = of_sha256)
+    ON CONFLICT ON CONSTRAINT dead_letter_once
+    DO UPDATE SET times = dead_letter.times + 1, last_at = excluded.last_at
+$$;
+
+REVOKE ALL ON FUNCTION gates_by_number(bigint[]), sites_with_gates(),
+    keep_dead_letter(bigint, text, bytea, bytea, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION gates_by_number(bigint[]), sites_with_gates(),
+    keep_dead_letter(bigint, text, bytea, bytea, timestamptz) TO portillon_app;
+-- Passes: phones and their keys, pairing codes, what was issued to whom, and the signed documents of a site.
+
+-- A phone's public key (COSE_Key, P-2). Two live phones a person: the slot is the fence, also under races.
+CREATE TABLE pass_key (
+    district_id uuid        NOT NULL,
+    id          uuid        NOT NULL,
+    person_id   uuid        NOT NULL,
+    slot        smallint    NOT NULL CONSTRAINT pass_key_slot CHECK (slot IN (1, 2)),
+    cose_key    bytea       NOT NULL CONSTRAINT pass_key_length CHECK (octet_length(cose_key) BETWEEN 38 AND 48),
+    thumb       bytea       NOT NULL CONSTRAINT pass_key_thumb CHECK (octet_length(thumb) = 8),
+    paired_at   timestamptz NOT NULL,
+    revoked_at  timestamptz,
+    CONSTRAINT pass_key_pkey PRIMARY KEY (district_id, id),
+    CONSTRAINT pass_key_person FOREIGN KEY (district_id, person_id) REFERENCES person (district_id, id),
+    CONSTRAINT pass_key_thumb_once UNIQUE (district_id, thumb)
+);
+CREATE UNIQUE INDEX pass_key_two_phones ON pass_key (district_id, person_id, slot) WHERE revoked_at IS NULL;
+
+-- Eight digits, ten minutes, once, five tries. Only their HMAC is kept: a copy of the table opens nothing.
+CREATE TABLE pairing_code (
+    district_id uuid        NOT NULL,
+    id          uuid        NOT NULL,
+    person_id   uuid        NOT NULL,
+    code_hash   bytea       NOT NULL CONSTRAINT pairing_code_hash CHECK (octet_length(code_hash) = 32),
+    nonce       bytea       NOT NULL CONSTRAINT pairing_code_nonce CHECK (octet_length(nonce) = 32),
+    tries       smallint    NOT NULL DEFAULT 0 CONSTRAINT pairing_code_tries CHECK (tries BETWEEN 0 AND 5),
+    issued_at   timestamptz NOT NULL,
+    expires_at  timestamptz NOT NULL,
+    used_at     timestamptz,
+    CONSTRAINT pairing_code_pkey PRIMARY KEY (district_id, id),
+    CONSTRAINT pairing_code_person FOREIGN KEY (district_id, person_id) REFERENCES person (district_id, id),
+    CONSTRAINT pairing_code_life CHECK (expires_at > issued_at AND expires_at <= issued_at + interval '24 hours')
+);
+CREATE UNIQUE INDEX pairing_code_once ON pairing_code (code_hash) WHERE used_at IS NULL;
+
+-- Guesses, counted for each address (as an HMAC): five wrong codes in ten minutes, then a pause. No person, no tenant.
+CREATE TABLE pairing_guess (
+    address_hash bytea       NOT NULL CONSTRAINT pairing_guess_pkey PRIMARY KEY
+                             CONSTRAINT pairing_guess_hash CHECK (octet_length(address_hash) = 32),
+    guesses      smallint    NOT NULL,
+    since        timestamptz NOT NULL
+);
+
+-- Everything the issuer signed: phone credentials, staff credentials and cards. Its bytes are kept so that a phone that
+-- asks twice a day gets the same one. No foreign key to children: the record must outlive them unchanged.
+CREATE TABLE credential (
+    district_id uuid        NOT NULL,
+    cti         bytea       NOT NULL CONSTRAINT credential_cti_length CHECK (octet_length(cti) = 8),
+    kind        text        NOT NULL CONSTRAINT credential_kind CHECK (kind IN ('phone', 'staff', 'card')),
+    person_id   uuid        NOT NULL,
+    pass_key_id uuid,
+    site        bigint      NOT NULL,
+    holder      bigint      NOT NULL,
+    rights      jsonb       NOT NULL,
+    kid         bytea       NOT NULL CONSTRAINT credential_kid CHECK (octet_length(kid) = 4),
+    body        bytea       NOT NULL CONSTRAINT credential_body CHECK (octet_length(body) <= 4096),
+    issued_at   timestamptz NOT NULL,
+    expires_at  timestamptz NOT NULL,
+    revoked_at  timestamptz,
+    CONSTRAINT credential_pkey PRIMARY KEY (district_id, cti),
+    CONSTRAINT credential_person FOREIGN KEY (district_id, person_id) REFERENCES person (district_id, id),
+    CONSTRAINT credential_phone FOREIGN KEY (district_id, pass_key_id) REFERENCES pass_key (district_id, id),
+    CONSTRAINT credential_key_of_phone CHECK ((kind = 'card') = (pass_key_id IS NULL)),
+    CONSTRAINT credential_life CHECK (expires_at > issued_at AND expires_at <= issued_at
+        + CASE kind WHEN 'card' THEN interval '400 days' ELSE interval '8 days' END)
+);
+CREATE INDEX credential_of_phone ON credential (district_id, pass_key_id, site, issued_at DESC);
+CREATE INDEX credential_revoked ON credential (district_id, site) WHERE revoked_at IS NOT NULL;
+
+-- A printed card: the person it was given to, its serial on paper, and when it stopped counting.
+CREATE TABLE card (
+    district_id uuid        NOT NULL,
+    serial      text        NOT NULL CONSTRAINT card_serial CHECK (serial ~ '^[0-9A-Z]{8}$'),
+    cti         bytea       NOT NULL,
+    person_id   uuid        NOT NULL,
+    printed_at  timestamptz,
+    revoked_at  timestamptz,
+    CONSTRAINT card_pkey PRIMARY KEY (district_id, serial),
+    CONSTRAINT card_credential FOREIGN KEY (district_id, cti) REFERENCES credential (district_id, cti)
+);
+
+-- A holder listed with a not-before: every credential issued to this person for this site earlier is refused (P-4 KR1).
+CREATE TABLE holder_block (
+    district_id uuid        NOT NULL,
+    site        bigint      NOT NULL,
+    person_id   uuid        NOT NULL,
+    not_before  timestamptz NOT NULL,
+    blocked_at  timestamptz NOT NULL,
+    CONSTRAINT holder_block_pkey PRIMARY KEY (district_id, site, person_id),
+    CONSTRAINT holder_block_person FOREIGN KEY (district_id, person_id) REFERENCES person (district_id, id)
+);
+
+-- Signed documents of a site (KR1 policy, KL1 gates, KM1 mode): a version only rises, so no row is ever changed.
+-- `content` is the hash of what was said without dates and version: the same content is not signed twice a minute.
+CREATE TABLE site_document (
+    district_id uuid        NOT NULL REFERENCES district (id),
+    site        bigint      NOT NULL,
+    domain      text        NOT NULL CONSTRAINT site_document_domain CHECK (domain IN ('KR1', 'KL1', 'KM1')),
+    version     bigint      NOT NULL CONSTRAINT site_document_version CHECK (version BETWEEN 1 AND 4294967295),
+    signed_at   timestamptz NOT NULL,
+    content     bytea       NOT NULL CONSTRAINT site_document_content CHECK (octet_length(content) = 32),
+    body        bytea       NOT NULL CONSTRAINT site_document_body CHECK (octet_length(body) <= 65536),
+    CONSTRAINT site_document_pkey PRIMARY KEY (district_id, site, domain, version)
+);
+
+-- The trust list in force (KK1, signed offline by the root) and its predecessors. Public, so it has no tenant.
+CREATE TABLE trust_list (
+    version   bigint      NOT NULL CONSTRAINT trust_list_pkey PRIMARY KEY,
+    body      bytea       NOT NULL CONSTRAINT trust_list_body CHECK (octet_length(body) <= 65536),
+    loaded_at timestamptz NOT NULL
+);
+
+-- Issuer keys that were compromised: their kid goes on every policy list (P31, P32). Public as well.
+CREATE TABLE revoked_issuer (
+    kid        bytea       NOT NULL CONSTRAINT revoked_issuer_pkey PRIMARY KEY
+                           CONSTRAINT revoked_issuer_kid CHECK (octet_length(kid) = 4),
+    revoked_at timestamptz NOT NULL
+);
+
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP
+        USING ERRCODE = '23001', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
+END $$;
+
+CREATE TRIGGER site_document_append_only BEFORE UPDATE OR DELETE ON site_document
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER site_document_keep BEFORE TRUNCATE ON site_document
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+SELECT tenant_wall('pass_key', NULL, 'person_id');
+SELECT tenant_wall('pairing_code', NULL, 'person_id');
+SELECT tenant_wall('credential', NULL, 'person_id');
+SELECT tenant_wall('card', NULL, 'person_id');
+SELECT tenant_wall('holder_block', NULL, 'person_id');
+SELECT tenant_wall('site_document');
+REVOKE DELETE ON pass_key, pairing_code, credential, card, holder_block FROM portillon_app;
+REVOKE UPDATE, DELETE ON site_document FROM portillon_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON pairing_guess TO portillon_app;
+GRANT SELECT, INSERT ON trust_list, revoked_issuer TO portillon_app;
+CREATE POLICY lookup ON pairing_code FOR SELECT TO portillon_owner USING (true);
+
+-- Whose code is this? All that a phone has before it is paired is eight digits; the answer is one row or none.
+CREATE FUNCTION pairing_code_district(of_hash bytea, at timestamptz)
+RETURNS TABLE (district_id uuid, id uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT c.district_id, c.id FROM pairing_code c
+    WHERE c.code_hash = of_hash AND c.used_at IS NULL AND c.expires_at > at
+$$;
+REVOKE ALL ON FUNCTION pairing_code_district(bytea, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pairing_code_district(bytea, timestamptz) TO portillon_app;
+-- Attendance: the gates' ledgers as the cloud holds them, the facts they carry, and the days derived from them.
+-- A fact is never rejected (I3): the device side has no foreign key to anything that changes; what is unknown is marked.
+
+-- The numbers by which passes and ledgers of one site call children and adults (P-2): random, never reused.
+CREATE TABLE site_ref (
+    district_id uuid   NOT NULL REFERENCES district (id),
+    site        bigint NOT NULL,
+    kind        text   NOT NULL CONSTRAINT site_ref_kind CHECK (kind IN ('child', 'person')),
+    ref         bigint NOT NULL CONSTRAINT site_ref_range CHECK (ref BETWEEN 1 AND 4294967295),
+    child_id    uuid,
+    person_id   uuid,
+    CONSTRAINT site_ref_pkey PRIMARY KEY (district_id, site, kind, ref),
+    CONSTRAINT site_ref_child FOREIGN KEY (district_id, child_id) REFERENCES child (district_id, id),
+    CONSTRAINT site_ref_person FOREIGN KEY (district_id, person_id) REFERENCES person (district_id, id),
+    CONSTRAINT site_ref_of_its_kind CHECK (
+        (kind = 'child' AND person_id IS NULL) OR (kind = 'person' AND child_id IS NULL)),
+    CONSTRAINT site_ref_child_once UNIQUE (district_id, site, child_id),
+    CONSTRAINT site_ref_person_once UNIQUE (district_id, site, person_id)
+);
+
+-- How far the cloud holds each ledger without a gap. The row is also the lock under which a ledger grows.
+CREATE TABLE ledger (
+    district_id uuid        NOT NULL REFERENCES district (id),
+    gate        bigint      NOT NULL,
+    epoch       bigint      NOT NULL,
+    next_seq    bigint      NOT NULL CONSTRAINT ledger_next_seq CHECK (next_seq >= 0),
+    head        bytea       NOT NULL CONSTRAINT ledger_head CHECK (octet_length(head) = 32),
+    forks       smallint    NOT NULL DEFAULT 0,
+    updated_at  timestamptz NOT NULL,
+    CONSTRAINT ledger_pkey PRIMARY KEY (gate, epoch)
+);
+
+-- The idempotency key of every event, outside the table that is partitioned by time; head = chain head after it.
+CREATE TABLE ingest_receipt (
+    district_id uuid        NOT NULL,
+    gate        bigint      NOT NULL,
+    epoch       bigint      NOT NULL,
+    seq         bigint      NOT NULL,
+    head        bytea       NOT NULL CONSTRAINT ingest_receipt_head CHECK (octet_length(head) = 32),
+    received_at timestamptz NOT NULL,
+    CONSTRAINT ingest_receipt_pkey PRIMARY KEY (gate, epoch, seq)
+);
+
+-- The same identity with another head: both are kept, this one marked (two gates of one key, or a card put back).
+CREATE TABLE ledger_fork (
+    district_id uuid        NOT NULL,
+    gate        bigint      NOT NULL,
+    epoch       bigint      NOT NULL,
+    seq         bigint      NOT NULL,
+    head        bytea       NOT NULL CONSTRAINT ledger_fork_head CHECK (octet_length(head) = 32),
+    fork        smallint    NOT NULL CONSTRAINT ledger_fork_number CHECK (fork >= 1),
+    received_at timestamptz NOT NULL,
+    CONSTRAINT ledger_fork_pkey PRIMARY KEY (gate, epoch, seq, head)
+);
+
+-- One row a child that an event names; part 0 exists for every event and keeps its bytes.
+-- code: of the whole event; child_code: of this child; moved: the child went in (direction 1) or out (2).
+-- marks: 1 unknown child, 2 unknown adult, 4 time not usable (received_at stands in), 8 not understood.
+CREATE TABLE attendance_event (
+    district_id uuid        NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    received_at timestamptz NOT NULL,
+    school_day  date        NOT NULL,
+    site        bigint      NOT NULL,
+    gate        bigint      NOT NULL,
+    epoch       bigint      NOT NULL,
+    seq         bigint      NOT NULL,
+    fork        smallint    NOT NULL DEFAULT 0,
+    part        smallint    NOT NULL DEFAULT 0,
+    kind        smallint    NOT NULL,
+    code        text        NOT NULL DEFAULT '',
+    direction   smallint,
+    child_ref   bigint,
+    child_id    uuid,
+    child_code  text,
+    moved       boolean     NOT NULL DEFAULT false,
+    holder_ref  bigint,
+    person_id   uuid,
+    staff_ref   bigint,
+    staff_id    uuid,
+    flags       smallint    NOT NULL DEFAULT 0,
+    clock       smallint    NOT NULL,
+    marks       smallint    NOT NULL DEFAULT 0,
+    body        bytea,
+    CONSTRAINT attendance_event_pkey PRIMARY KEY (occurred_at, gate, epoch, seq, fork, part),
+    CONSTRAINT attendance_event_body CHECK ((part = 0) = (body IS NOT NULL))
+);
+CREATE INDEX attendance_event_of_child ON attendance_event (district_id, child_id, school_day) WHERE child_id IS NOT NULL;
+
+-- Derived; rebuilt from events whenever in doubt. source: fact (a pass at a gate), staff (a person's word), declared.
+CREATE TABLE attendance_day (
+    district_id uuid        NOT NULL,
+    child_id    uuid        NOT NULL,
+    school_day  date        NOT NULL,
+    state       text        NOT NULL CONSTRAINT attendance_day_state CHECK (state IN ('in', 'out', 'absent')),
+    since       timestamptz NOT NULL,
+    site        bigint      NOT NULL,
+    source      text        NOT NULL CONSTRAINT attendance_day_source CHECK (source IN ('fact', 'staff', 'declared')),
+    by_person   uuid,
+    by_staff    uuid,
+    gate        bigint,
+    epoch       bigint,
+    seq         bigint,
+    first_in    timestamptz,
+    last_out    timestamptz,
+    CONSTRAINT attendance_day_pkey PRIMARY KEY (district_id, child_id, school_day)
+);
+CREATE INDEX attendance_day_of_site ON attendance_day (district_id, site, school_day);
+
+-- A gate's own word that its day is over: complete when the cloud then held every event (P-5).
+CREATE TABLE gate_day (
+    district_id uuid        NOT NULL,
+    gate        bigint      NOT NULL,
+    school_day  date        NOT NULL,
+    epoch       bigint      NOT NULL,
+    seq         bigint      NOT NULL,
+    says        bigint      NOT NULL,
+    complete    boolean     NOT NULL,
+    CONSTRAINT gate_day_pkey PRIMARY KEY (district_id, gate, school_day, epoch, seq)
+);
+
+-- What the cloud would have decided otherwise, and what people must look at: the fact itself stands (I3).
+CREATE TABLE attendance_incident (
+    district_id uuid        NOT NULL REFERENCES district (id),
+    id          bigint      GENERATED ALWAYS AS IDENTITY,
+    site        bigint      NOT NULL,
+    gate        bigint      NOT NULL,
+    epoch       bigint      NOT NULL,
+    seq         bigint      NOT NULL,
+    code        text        NOT NULL CONSTRAINT attendance_incident_code CHECK (code ~ '^[A-Z][A-Z0-9_]{1,39}$'),
+    child_ref   bigint,
+    gate_said   text        NOT NULL,
+    cloud_says  text        NOT NULL,
+    raised_at   timestamptz NOT NULL,
+    closed_at   timestamptz,
+    CONSTRAINT attendance_incident_pkey PRIMARY KEY (district_id, id),
+    CONSTRAINT attendance_incident_once UNIQUE NULLS NOT DISTINCT (gate, epoch, seq, code, child_ref)
+);
+
+CREATE TRIGGER attendance_event_append_only BEFORE UPDATE OR DELETE ON attendance_event
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER attendance_event_keep BEFORE TRUNCATE ON attendance_event
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER ingest_receipt_append_only BEFORE UPDATE OR DELETE ON ingest_receipt
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER ingest_receipt_keep BEFORE TRUNCATE ON ingest_receipt
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER ledger_fork_append_only BEFORE UPDATE OR DELETE ON ledger_fork
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER ledger_fork_keep BEFORE TRUNCATE ON ledger_fork
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- A ledger only grows: a head that went back would receipt an event that is not there.
+CREATE FUNCTION refuse_shorter_ledger() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF NEW.next_seq < OLD.next_seq OR NEW.forks < OLD.forks OR NEW.gate <> OLD.gate OR NEW.epoch <> OLD.epoch THEN
+        RAISE EXCEPTION 'ledger of gate % only grows', OLD.gate
+            USING ERRCODE = '23001', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER ledger_only_grows BEFORE UPDATE ON ledger FOR EACH ROW EXECUTE FUNCTION refuse_shorter_ledger();
+CREATE TRIGGER ledger_append_only BEFORE DELETE ON ledger FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+SELECT tenant_wall('site_ref');
+SELECT tenant_wall('ledger');
+SELECT tenant_wall('ingest_receipt');
+SELECT tenant_wall('ledger_fork');
+SELECT tenant_wall('attendance_event', 'child_id');
+SELECT tenant_wall('attendance_day', 'child_id');
+SELECT tenant_wall('gate_day');
+SELECT tenant_wall('attendance_incident');
+REVOKE UPDATE, DELETE ON site_ref, ingest_receipt, ledger_fork, attendance_event FROM portillon_app;
+REVOKE DELETE ON ledger, gate_day, attendance_incident FROM portillon_app;
+
