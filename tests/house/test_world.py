@@ -20,15 +20,12 @@ DICE = {"random.random", "random.choice", "random.randint", "random.shuffle", "r
 # file pattern -> why it may. Add a line only for an entry point, a configuration or an adapter.
 MAY_READ_ENVIRONMENT = {
     "cloud/cli.py": "entry point: hands os.environ to cloud/config.py",
-    "edge/cli.py": "entry point",
-    "edge/pins.py": "adapter: gpiozero chooses its factory by the environment",
     "simulators/cli.py": "entry point",
     "simulators/processes.py": "adapter: starts processes with an environment",
 }
 MAY_READ_CLOCK = {
     "cloud/kit/clock.py": "the cloud's one clock",
     "edge/cli.py": "entry point: hands the clock to the loop",
-    "edge/loop.py": "the gate's only sequencer",
     "protocols/verify.py": "entry point: --at or now",
     "simulators/clock.py": "the simulators' one clock",
 }
