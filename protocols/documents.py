@@ -6,6 +6,7 @@ the caller keeps the last good one. The trust list KK1 stands in `trust`. Obeys 
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import pairwise
 
 from nacl.signing import SigningKey
 
@@ -50,7 +51,7 @@ class PolicyList:
     version: int
     iat: int
     next_update: int
-    revocations: Revocations = Revocations()
+    revocations: Revocations = field(default_factory=Revocations)
     custody: tuple[CustodyRule, ...] = ()
     held: Held | None = None
 
@@ -286,7 +287,7 @@ def _ascending(value: Value, size: int) -> frozenset[bytes]:
     if type(value) is not bytes or len(value) % size:
         raise ValueError("strings that do not stand end to end")
     rows = [value[at : at + size] for at in range(0, len(value), size)]
-    if any(left >= right for left, right in zip(rows, rows[1:], strict=False)):
+    if any(left >= right for left, right in pairwise(rows)):
         raise ValueError("strings unsorted or repeated")
     return frozenset(rows)
 
@@ -338,5 +339,3 @@ def _command(claims: dict) -> Command:
     if not 0 < exp - iat <= COMMAND_SECONDS_MAX:
         raise ValueError("a command that lives too long")
     return Command(uint(gate, 1), operation, arguments, uint(by), nonce, iat, exp)
-
-

@@ -67,6 +67,9 @@ class Flag(IntFlag):
     CLOCK_UNSURE = 4
 
 
+NO_FLAGS = Flag(0)
+
+
 class Detail(IntEnum):
     """Keys of an event's detail. All are optional; which stand with which kind is written beside them."""
 
@@ -103,7 +106,7 @@ class Event:
     clock: Clock
     kind: Kind
     detail: dict = field(default_factory=dict)
-    flags: Flag = Flag(0)
+    flags: Flag = NO_FLAGS
 
     def encode(self) -> bytes:
         """Return the bytes that are chained. Raises ValueError for what a segment could not carry (P-1)."""
@@ -266,5 +269,3 @@ def _head(value: Value) -> bytes:
     if type(value) is not bytes or len(value) != HEAD_BYTES:
         raise ValueError("a head is 32 bytes")
     return value
-
-

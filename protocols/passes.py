@@ -41,7 +41,8 @@ INTENT_CONFIRM, INTENT_ENTER = 1, 2  # intent
 PHONE, STAFF, CARD = "KG1", "KT1", "KC1"
 _EXP, _IAT, _CTI, _CNF = 4, 6, 7, 8  # claims, RFC 8392 and RFC 8747
 _FAMILY, _ACTS, _CARD, _STAFF, _INTENT = -65537, -65538, -65539, -65541, -65542  # private claims, P-2
-_SHAPES = {PHONE: {_EXP, _IAT, _CTI, _CNF, _FAMILY}, STAFF: {_EXP, _IAT, _CTI, _CNF, _STAFF}, CARD: {_EXP, _IAT, _CTI, _CARD}}
+_COMMON = {_EXP, _IAT, _CTI}
+_SHAPES = {PHONE: _COMMON | {_CNF, _FAMILY}, STAFF: _COMMON | {_CNF, _STAFF}, CARD: _COMMON | {_CARD}}
 
 
 class PassRefused(Exception):
@@ -179,7 +180,7 @@ class Place:
     site: int
     at: float
     trust: Trust
-    revocations: Revocations = Revocations()
+    revocations: Revocations = field(default_factory=Revocations)
     gate: int | None = None
     clock: str = "ntp"
     floor: float = 0
@@ -245,19 +246,21 @@ def check_issuer(text: PassText, place: Place) -> TrustedKey:
     return key
 
 
-def check_credential(text: PassText, key: TrustedKey, place: Place) -> Credential:
-    """Return the credential, good here and now (P-3 c). With an untrusted clock the checks of time are skipped."""
-    credential = _claims(text, key)
+def check_credential(credential: Credential, key: TrustedKey, place: Place) -> None:
+    """Raise PassRefused unless the credential is good here and now (P-3 c, after its claims' shapes).
+
+    Site, lifetime, issuer's window, the gate's clock, the credential's time, revocation. With an untrusted clock the
+    checks of time are skipped.
+    """
     if credential.site != place.site or not key.serves(place.site):
         raise PassRefused(Reason.OTHER_SITE)
-    most = CARD_SECONDS_MAX if text.kind == CARD else CREDENTIAL_SECONDS_MAX
+    most = CARD_SECONDS_MAX if credential.kind == CARD else CREDENTIAL_SECONDS_MAX
     if not 0 < credential.exp - credential.iat <= most:
         raise PassRefused(Reason.FORMAT)
     if not key.covers(credential.iat):
         raise PassRefused(Reason.ISSUER_WINDOW)
     _check_times(credential, place)
     check_revocations(credential, place.revocations)
-    return credential
 
 
 def _check_times(credential: Credential, place: Place) -> None:
@@ -313,7 +316,8 @@ def verify(text: str, place: Place) -> VerifiedPass:
     """Return the pass in `text`, genuine here and now. Raises PassRefused. Knows nothing of replays."""
     read_text = read(text)
     key = check_issuer(read_text, place)
-    credential = check_credential(read_text, key, place)
+    credential = read_credential(read_text, key)
+    check_credential(credential, key, place)
     if credential.kind == CARD:
         return VerifiedPass(credential, None)
     presentation = check_presentation(read_text, credential, place)
@@ -321,7 +325,8 @@ def verify(text: str, place: Place) -> VerifiedPass:
     return VerifiedPass(credential, presentation)
 
 
-def _claims(text: PassText, key: TrustedKey) -> Credential:
+def read_credential(text: PassText, key: TrustedKey) -> Credential:
+    """Return the claims of a credential whose signature is good (P-3 c, first). Raises PassRefused(FORMAT)."""
     try:
         claims = decode(text.credential.payload)
         if type(claims) is not dict or set(claims) != _SHAPES[text.kind]:
@@ -331,7 +336,8 @@ def _claims(text: PassText, key: TrustedKey) -> Credential:
         common = (text.kind, claims[_CTI], uint(claims[_IAT]), uint(claims[_EXP]))
         if text.kind == STAFF:
             site, staff, powers = unpack(claims[_STAFF], 3)
-            return Credential(*common, uint(site, 1), uint(staff, 1), (), uint(powers, 1, 15), _confirmed(claims), key.kid)
+            who = (uint(site, 1), uint(staff, 1), (), uint(powers, 1, 15))
+            return Credential(*common, *who, _confirmed(claims), key.kid)
         site, holder, children = unpack(claims[_CARD if text.kind == CARD else _FAMILY], 3)
         cose_key = None if text.kind == CARD else _confirmed(claims)
         return Credential(*common, uint(site, 1), uint(holder, 1), _children(children), 0, cose_key, key.kid)

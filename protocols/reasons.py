@@ -62,10 +62,8 @@ SIGNAL: dict[Reason, Signal] = {
     **dict.fromkeys(Reason, Signal.RED),
     **dict.fromkeys((Reason.OPEN, Reason.CONFIRMED, Reason.SAME_AS_BEFORE), Signal.GREEN),
     **dict.fromkeys((Reason.SHOW_ONE_CODE, Reason.GATE_CLOCK, Reason.CLOCK_SKEW, Reason.STAFF_CONFIRM), Signal.AMBER),
-    **dict.fromkeys(
-        (Reason.REVOKED, Reason.HOLDER_BLOCKED, Reason.DEVICE_REVOKED, Reason.NOT_ALLOWED, Reason.CUSTODY, Reason.PASSBACK),
-        Signal.NEUTRAL_RED,
-    ),
+    **dict.fromkeys((Reason.REVOKED, Reason.HOLDER_BLOCKED, Reason.DEVICE_REVOKED), Signal.NEUTRAL_RED),
+    **dict.fromkeys((Reason.NOT_ALLOWED, Reason.CUSTODY, Reason.PASSBACK), Signal.NEUTRAL_RED),
     **dict.fromkeys((Reason.NOTHING_WAITS, Reason.OK), Signal.NONE),
 }
 

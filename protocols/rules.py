@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 
 from protocols.documents import RULE_ASK, Mode, PolicyList
-from protocols.events import Flag
+from protocols.events import NO_FLAGS, Flag
 from protocols.limits import ARRIVAL_LIST_GRACE_SECONDS, DEPARTURE_LIST_AGE_SECONDS_MAX
 from protocols.passes import IN, OUT, STAFF_MUST_CONFIRM
 from protocols.reasons import Reason
@@ -68,6 +68,9 @@ class Before:
     refused: frozenset[int] = frozenset()
 
 
+NOBODY_BEFORE = Before()
+
+
 @dataclass(frozen=True)
 class Verdict:
     """code OPEN lets `allowed` through. refused: the other children with their codes. asks: why staff are asked."""
@@ -78,7 +81,7 @@ class Verdict:
     asks: tuple[str, ...] = ()
 
 
-def judge(request: Request, known: Circumstances, before: Before = Before()) -> Verdict:
+def judge(request: Request, known: Circumstances, before: Before = NOBODY_BEFORE) -> Verdict:
     """Return the verdict on a family's request (P-3 e to g). Raises nothing."""
     closed = judge_site(request.direction, known)
     if closed:
@@ -107,7 +110,9 @@ def judge_site(direction: int, known: Circumstances) -> Reason | None:
     return None
 
 
-def judge_child(child: int, perms: int, request: Request, known: Circumstances, before: Before = Before()) -> Reason:
+def judge_child(
+    child: int, perms: int, request: Request, known: Circumstances, before: Before = NOBODY_BEFORE
+) -> Reason:
     """The code of one child (P-3 f): permission, custody that denies, same as before, presence, what asks."""
     if not perms & request.direction:
         return Reason.NOT_ALLOWED
@@ -157,7 +162,7 @@ def why_ask(request: Request, known: Circumstances) -> tuple[str, ...]:
 
 def flags_of(known: Circumstances) -> Flag:
     """What OPEN and CONFIRMED are flagged with (P-3, Flags)."""
-    flags = Flag(0)
+    flags = NO_FLAGS
     if known.gates_at_site > 1 and not known.bus_up:
         flags |= Flag.REPLAY_BUS_DOWN
     if known.policy and known.at > known.policy.next_update:

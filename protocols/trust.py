@@ -91,7 +91,8 @@ def load_trust_list(
 ) -> Trust:
     """Return the trust of a KK1. Raises DocumentRefused(TRUST_…), in the order of P-4."""
     kind = DocumentKind.KK1
-    claims, _ = open_claims(data, kind, {6, _LIST}, lambda kid: root_public if kid == cose.kid_of(root_public) else None)
+    root_kid = cose.kid_of(root_public)
+    claims, _ = open_claims(data, kind, {6, _LIST}, lambda kid: root_public if kid == root_kid else None)
     trust = shaped(kind, lambda: _trust(claims, data))
     assert trust.held
     version_check(kind, trust.iat, trust.held, now, held, clock_trusted)

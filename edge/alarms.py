@@ -1,0 +1,69 @@
+"""How often the gate may write and cry: rubbish must not wear out the disk or the operator.
+
+PURE. Counts what is not recorded. Obeys P-3, Events.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Hashable, Iterable
+
+from protocols.limits import ALERT_SECONDS, ANSWERS_REMEMBERED_MAX, HEAD_ALERT_SECONDS, REFUSALS_PER_MINUTE_MAX
+from protocols.reasons import ALERTS, FLEET_ALARMS, HEAD_ALERTS, Reason
+
+_MINUTE_SECONDS = 60
+
+
+class Alarms:
+    """What was cried and recorded lately, and how much was only counted."""
+
+    def __init__(self) -> None:
+        self._cried: OrderedDict[Hashable, float] = OrderedDict()
+        self._refusals: OrderedDict[bytes, list[float]] = OrderedDict()
+        self._counts: Counter[str] = Counter()
+
+    def unread(self, reason: Reason, at: float) -> tuple[str, ...]:
+        """Count what failed before its issuer was known; alarms: at most one an hour and code."""
+        self._counts[reason] += 1
+        return self._once((reason,), at, ALERT_SECONDS, [reason] if reason in ALERTS else [])
+
+    def refused(self, reasons: Iterable[Reason], holder: int, children: Iterable[int], at: float) -> tuple[str, ...]:
+        """Alarms of a refusal: attacks each time; the head once in 10 minutes for a holder and child."""
+        alarms: list[str] = []
+        for reason in dict.fromkeys(reasons):
+            if reason in ALERTS:
+                alarms.append(reason)
+            elif reason in HEAD_ALERTS:
+                alarms += self._once((reason, holder, *sorted(children)), at, HEAD_ALERT_SECONDS, [reason])
+            elif reason in FLEET_ALARMS:
+                alarms += self._once((reason,), at, ALERT_SECONDS, [reason])
+        return tuple(alarms)
+
+    def may_record(self, credential: bytes, code: str, at: float) -> bool:
+        """Whether one more refusal of this credential is written down: 6 a minute, the rest counted."""
+        recent = [moment for moment in self._refusals.get(credential, []) if abs(at - moment) < _MINUTE_SECONDS]
+        allowed = len(recent) < REFUSALS_PER_MINUTE_MAX
+        if allowed:
+            recent.append(at)
+        else:
+            self._counts[code] += 1
+        _keep(self._refusals, credential, recent)
+        return allowed
+
+    def take_counts(self) -> dict[str, int]:
+        """Return and forget what was counted and not recorded, by code."""
+        counts = dict(self._counts)
+        self._counts.clear()
+        return counts
+
+    def _once(self, key: Hashable, at: float, seconds: float, alarms: list[Reason]) -> tuple[str, ...]:
+        last = self._cried.get(key)
+        if not alarms or last is not None and abs(at - last) < seconds:
+            return ()
+        _keep(self._cried, key, at)
+        return tuple(alarms)
+
+
+def _keep(rows: OrderedDict, key: Hashable, value: object) -> None:
+    rows[key] = value
+    rows.move_to_end(key)
+    while len(rows) > ANSWERS_REMEMBERED_MAX:
+        rows.popitem(last=False)
