@@ -54,7 +54,7 @@ def read_telemetry(payload: bytes) -> TelemetryReport:
     """Return a heartbeat. Raises ReportRefused."""
     told = _read(payload)
     numbers = ("outbox", "oldest_s", "frame_age_s", "temperature_c", "disk_free_mb", "commit_ms", "offset_ms")
-    shapes: dict[str, Callable[[Any], Any]] = {name: _number for name in numbers}
+    shapes: dict[str, Callable[[Any], Any]] = dict.fromkeys(numbers, _number)
     shapes |= {"clock": _text, "read_ms": _pair, "restarts": _counts}
     return TelemetryReport(_session(told), _known(told, shapes))
 

@@ -14,7 +14,7 @@ from cloud.fleet import queries
 from cloud.fleet.model import Alarm, Gate, GateIdentity, GateLine, SiteWithGates, line_of, worst_first
 from cloud.fleet.reports import StateReport, TelemetryReport
 from cloud.kit.db import RuleBroken, Transaction
-from cloud.kit.errors import Answer, N_, Refused
+from cloud.kit.errors import N_, Answer, Refused
 from cloud.kit.live import announce
 from protocols.cose import is_valid_ed25519
 from protocols.limits import PACKET_BYTES_MAX, UINT32_MAX
