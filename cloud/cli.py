@@ -34,6 +34,7 @@ app = typer.Typer(name="portillon-cloud", help="The school's side of Portillon."
 def settle(ctx: typer.Context) -> None:
     """Read the environment before any command; `doctor` tells its problems itself."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # The pool repeats what the command says once.
     if ctx.invoked_subcommand != "doctor":
         ctx.obj = read_settings(os.environ)
 
@@ -58,7 +59,7 @@ def serve(ctx: typer.Context) -> None:
     from cloud.app import create_app
 
     settings: Settings = ctx.obj.require("database_url", "secret")
-    with Database(settings.database_url, 1) as database:
+    with _reached(settings, 1) as database:
         database.refuse_strong_role()
     listener = _bind(settings)
     host, port = listener.getsockname()[:2]
@@ -93,7 +94,7 @@ def seed(ctx: typer.Context, file: Annotated[Path, typer.Argument(help="a distri
         described = read_district(file.read_bytes())
     except (OSError, SeedRefused) as error:
         raise SystemExit(_say(FAILED, f"{file} cannot be loaded", str(error), "correct the file and repeat")) from error
-    with Database(settings.database_url, 2) as database:
+    with _reached(settings, 2) as database:
         typer.echo(json.dumps(load(database, settings, described, clock.now())))
 
 
@@ -126,6 +127,12 @@ def _list_settings(as_json: bool) -> None:
         return
     for setting in SETTINGS:
         typer.echo(f"{setting.name}={setting.default}\n    {setting.meaning}")
+
+
+def _reached(settings: Settings, pool_size: int) -> Database:
+    database = Database(settings.database_url, pool_size)
+    database.reach()
+    return database
 
 
 def _bind(settings: Settings) -> socket.socket:

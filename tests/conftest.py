@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 
 import psycopg
 import pytest
+from fastapi.testclient import TestClient
+from psycopg import sql
+
 from cloud.config import Settings
 from cloud.kit.db import Database
 from cloud.kit.migrate import migrate
-from fastapi.testclient import TestClient
-from psycopg import sql
 from simulators.database import RunningDatabase, start_database
 
 TEMPLATE = "portillon_template"

@@ -9,7 +9,7 @@ from cloud.identity import service
 from cloud.identity.doors import COOKIES, TOKEN_CHARACTERS_MAX, clear_cookie, set_cookie
 from cloud.identity.model import FIRST_PAGE, Door
 from cloud.kit import clock
-from cloud.kit.db import Tx
+from cloud.kit.web import Tx
 
 router = APIRouter()
 

@@ -2,19 +2,21 @@
 
 Responsible for: `database.tenant(district, person)` and `database.untenanted()`; the settings `app.district`
 and `app.person` that row-level security reads, always local to the transaction; translation of broken
-constraints into RuleBroken(sqlstate, constraint) once, here; COMMIT before the answer (`Tx`).
-Not responsible for: any table. Rules: ARCHITECTURE 6 and 8, INTEGRITY I11 and I16.
+constraints into RuleBroken(sqlstate, constraint) once, here.
+Not responsible for: any table; a route's transaction (`Tx` in kit/web.py). Rules: ARCHITECTURE 6 and 8, INTEGRITY I11 and I16.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, LiteralString, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, LiteralString, Self, TypeAlias, TypeVar
 from uuid import UUID
 
 import psycopg
-from fastapi import Depends, Request
 from psycopg.rows import class_row
 from psycopg_pool import ConnectionPool, PoolTimeout
+
+if TYPE_CHECKING:  # Worker and ingest use this file without a web framework in memory.
+    from fastapi import Request
 
 CONNECT_SECONDS = 5.0  # How long a page waits for a connection before it says that the database is away.
 
@@ -94,6 +96,13 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def reach(self) -> None:
+        """Connect once, past the pool, and raise DatabaseAway with the server's own words. For commands."""
+        try:
+            psycopg.connect(self.url, connect_timeout=max(2, int(self._pool.timeout))).close()
+        except psycopg.OperationalError as error:
+            raise DatabaseAway(str(error).strip()) from error
+
     def refuse_strong_role(self) -> None:
         """Raise TenantRefused when this role could read past the wall. Called once before serving people."""
         with self.untenanted() as tx:
@@ -157,18 +166,6 @@ def _factory(row: type[Row]) -> Any:
     return lambda cursor: lambda values: values[0]
 
 
-def database_of(request: Request) -> Database:
+def database_of(request: "Request") -> Database:
     """Return the pool that the application opened."""
     return request.app.state.database
-
-
-def _untenanted(request: Request) -> Iterator[Transaction]:
-    with database_of(request).untenanted() as tx:
-        yield tx
-
-
-Db = Annotated[Database, Depends(database_of)]
-"""The pool itself, for a route that opens its own tenant: `with database.tenant(…) as tx:` commits at its end."""
-
-Tx = Annotated[Transaction, Depends(_untenanted, scope="function")]
-"""A transaction with no tenant, committed before the answer. Doors have their own: see identity/doors.py."""

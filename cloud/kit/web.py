@@ -7,6 +7,7 @@ Not responsible for: who is signed in (identity/doors.py), what a page says (the
 
 import hashlib
 import logging
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +22,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud.config import Settings
-from cloud.kit.db import DatabaseAway, RuleBroken
+from cloud.kit.db import Database, DatabaseAway, RuleBroken, Transaction, database_of
 from cloud.kit.errors import STATUS_CODES, Answer, Refused
 from cloud.kit.i18n import Reader, choose_language, current_reader
 
@@ -38,7 +39,23 @@ def settings_of(request: Request) -> Settings:
     return request.app.state.settings
 
 
+def _pool(request: Request) -> Database:
+    return database_of(request)
+
+
+def _untenanted(request: Request) -> Iterator[Transaction]:
+    with database_of(request).untenanted() as tx:
+        yield tx
+
+
 Configured = Annotated[Settings, Depends(settings_of)]
+
+Db = Annotated[Database, Depends(_pool)]
+"""The pool itself, for a route that opens its own tenant: `with database.tenant(…) as tx:` commits at its end."""
+
+Tx = Annotated[Transaction, Depends(_untenanted, scope="function")]
+"""A transaction with no tenant, committed before the answer: a plain Depends would commit after it was sent
+(ARCHITECTURE 8). Doors have their own, see identity/doors.py."""
 
 
 def reader_of(request: Request, person_language: str | None = None, timezone: str = "UTC") -> Reader:

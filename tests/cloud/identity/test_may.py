@@ -1,6 +1,7 @@
 """The whole matrix of `may`: every role with every action, near and far."""
 
 import pytest
+
 from cloud.identity.may import MAY, Action, Scope, Thing, may
 from cloud.identity.model import Actor, Door, Held, Place, Role
 from cloud.kit.ids import new_id

@@ -4,15 +4,29 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from cloud.identity import service as identity
-from cloud.identity.doors import COOKIES, FamilyActor, FamilyTx, FleetActor, FleetTx, SchoolActor, set_cookie
-from cloud.identity.model import DEMO_LINK_LIFETIME, LINK_LIFETIME, SESSION_LIFETIME, Door, Role
-from cloud.identity.service import SignInRefused
-from cloud.kit import clock
-from cloud.kit.db import Database, many, one
 from fastapi import FastAPI, Response
 from fastapi.testclient import TestClient
 
+from cloud.identity import service as identity
+from cloud.identity.doors import (
+    COOKIES,
+    FamilyActor,
+    FamilyTx,
+    FleetActor,
+    FleetTx,
+    SchoolActor,
+    set_cookie,
+)
+from cloud.identity.model import (
+    DEMO_LINK_LIFETIME,
+    LINK_LIFETIME,
+    SESSION_LIFETIME,
+    Door,
+    Role,
+)
+from cloud.identity.service import SignInRefused
+from cloud.kit import clock
+from cloud.kit.db import Database, many, one
 from tests.cast import FIRST_DAY, NOW, Cast, a_district
 
 

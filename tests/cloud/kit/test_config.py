@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from cloud.config import SETTINGS, SettingsRefused, read_settings
 
 

@@ -1,13 +1,13 @@
 """Transactions: committed before the answer, rolled back on a fault, broken rules named once."""
 
 import pytest
-from cloud.config import Settings
-from cloud.kit.db import Database, DatabaseAway, RuleBroken, TenantRefused, Tx, many
-from cloud.kit.ids import new_id
-from cloud.kit.web import furnish
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from cloud.config import Settings
+from cloud.kit.db import Database, DatabaseAway, RuleBroken, TenantRefused, many
+from cloud.kit.ids import new_id
+from cloud.kit.web import Tx, furnish
 from tests.cast import NOW
 from tests.conftest import Clone
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+
 from cloud.kit.i18n import Reader, choose_language
 
 

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 from cloud.kit.ids import REFERENCE_MAX, new_id, new_reference, new_token, token_hash
-
 from tests.cast import NOW
 
 

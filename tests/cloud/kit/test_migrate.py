@@ -5,8 +5,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from cloud.kit.migrate import MIGRATIONS, MigrationRefused, migrate, migrations, prepare, state
 
+from cloud.kit.migrate import (
+    MIGRATIONS,
+    MigrationRefused,
+    migrate,
+    migrations,
+    prepare,
+    state,
+)
 from tests.conftest import Clone
 
 SCHEMA = MIGRATIONS.parent / "schema.sql"

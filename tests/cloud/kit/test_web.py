@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
 from cloud.config import Settings
 from cloud.kit.errors import Refused
 from cloud.kit.web import content_security_policy, furnish, static_url
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
 
 @pytest.fixture

@@ -2,14 +2,15 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import LiteralString
 from uuid import UUID
 
 import pytest
+
 from cloud.kit.db import Database, RuleBroken, one
 from cloud.kit.ids import new_id
 from cloud.people import service as people
 from cloud.people.service import PeopleRefused
-
 from tests.cast import FIRST_DAY, NOW, Cast, a_district
 
 
@@ -20,7 +21,7 @@ def an_aunt(database: Database, cast: Cast, number: int) -> UUID:
         )
 
 
-def refused_row(database: Database, cast: Cast, query: str, values: tuple[object, ...]) -> tuple[str, str]:
+def refused_row(database: Database, cast: Cast, query: LiteralString, values: tuple[object, ...]) -> tuple[str, str]:
     with pytest.raises(RuleBroken) as refused, database.tenant(cast.district) as tx:
         tx.execute(query, values)
     return refused.value.sqlstate, refused.value.constraint

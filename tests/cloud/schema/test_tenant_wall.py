@@ -4,9 +4,10 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from psycopg import sql
+
 from cloud.kit.db import Database, RuleBroken, many, one
 from cloud.kit.ids import new_id
-
 from tests.cast import FIRST_DAY, NOW, a_district
 
 TABLES_WITH_A_DISTRICT = """
@@ -34,7 +35,7 @@ def test_every_walled_table_raises_where_no_district_is_set(database: Database) 
     unreadable = []
     for name in names:
         with pytest.raises(psycopg.errors.UndefinedObject), database.untenanted() as tx:
-            tx.execute(psycopg.sql.SQL("SELECT count(*) FROM {}").format(psycopg.sql.Identifier(name)))
+            tx.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(name)))
         unreadable.append(name)
     assert unreadable == names
 
@@ -121,6 +122,6 @@ def test_the_application_cannot_delete_who_is_who(database: Database) -> None:
     cast = a_district(database)
     for table in ("child", "person", "guardianship", "escort_right", "enrolment", "school", "district"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege), database.tenant(cast.district) as tx:
-            tx.execute(psycopg.sql.SQL("DELETE FROM {}").format(psycopg.sql.Identifier(table)))
+            tx.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
     with database.tenant(cast.district) as tx:
         assert one(tx, int, "SELECT count(*) FROM child") == 3
