@@ -134,7 +134,9 @@ class FolderCamera:
 # The simulator's frame file ----------------------------------------------------------------------------------------
 
 FRAME_FILE_MAGIC = b"PTLFRAM1"
-FRAME_FILE_HEADER = struct.Struct("<8s4I2Q16x")  # magic, width, height, stride, reserved, sequence, captured_ns
+FRAME_FILE_HEADER = struct.Struct(
+    "<8s4I2Q24x"
+)  # 64 bytes: magic, width, height, stride, reserved, sequence, captured_ns
 
 
 class FrameFileCamera:
