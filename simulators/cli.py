@@ -9,12 +9,12 @@ Obeys INTERFACES.md, "Commands".
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -32,6 +32,7 @@ app.add_typer(stack_app, name="stack")
 
 BENCHES = ("read", "ingest", "pages", "cards", "gate")
 INTERRUPTED = 130
+TERMINATED = 143  # 128 + SIGTERM, as shells say it
 
 Directory = Annotated[Path, typer.Option("--dir", help="Where the stack lives; nothing else is touched.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -257,18 +258,22 @@ def print_summary(summary: dict[str, Any]) -> None:
     Console(highlight=False).print(table)
 
 
+def _end_on(number: int, _frame: object) -> None:
+    """End in good order at the first Ctrl-C or SIGTERM; a second one does not disturb the clearing up."""
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_IGN)
+    raise SystemExit(INTERRUPTED if number == signal.SIGINT else TERMINATED)
+
+
 def main() -> None:
     """Run a command and end with its exit code; a fault says what happened, why, and what to type."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end_on)
     try:
-        sys.exit(app(standalone_mode=False))
+        app()
     except WorldFault as fault:
         notes().print(f"[bold red]{escape(fault.what)}[/bold red]\n{escape(fault.todo)}", soft_wrap=True)
         sys.exit(fault.code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

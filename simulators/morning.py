@@ -108,7 +108,7 @@ def play_morning(
         morning.watched = pages.open([phone for phone, _ in comers[:WATCHED_PAGES_MAX]])
         for house in houses:
             house.open()
-        morning.arrivals = _let_all_come(stack, houses, comers, seed, heard, distortions)
+        morning.arrivals = let_all_come(stack, houses, comers, seed, heard, distortions)
         _time_the_pages(morning, pages)
     finally:
         for house in houses:
@@ -119,10 +119,14 @@ def play_morning(
     return morning
 
 
-def choose_comers(stack: Stack, arrivals: int, seed: int) -> list[tuple[Phone, HeldPass]]:
-    """Return phones whose children are not in yet today, in an order that the seed decides."""
+def choose_comers(stack: Stack, arrivals: int, seed: int, first: str = "") -> list[tuple[Phone, HeldPass]]:
+    """Return phones whose children are not in yet today, in an order that the seed decides.
+
+    first: the key of a guardian who comes before all others, if the children are still out.
+    """
     phones = stack.phones()
     random.Random(f"portillon-morning-{seed}").shuffle(phones)
+    phones.sort(key=lambda phone: phone.holder != first)
     comers: list[tuple[Phone, HeldPass]] = []
     with http_client(stack.web_url) as client, ThreadPoolExecutor(REFRESH_THREADS) as pool:
         for start in range(0, len(phones), arrivals):
@@ -139,7 +143,7 @@ def choose_comers(stack: Stack, arrivals: int, seed: int) -> list[tuple[Phone, H
     )
 
 
-def _let_all_come(
+def let_all_come(
     stack: Stack,
     houses: list[Gatehouse],
     comers: list[tuple[Phone, HeldPass]],
@@ -191,9 +195,10 @@ def _time_the_pages(morning: Morning, pages: FamilyPages) -> None:
 class FamilyPages:
     """Guardians' pages held open: when each first told of a fact (CLOCK_MONOTONIC)."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, on_told: Callable[[Fact, int], None] | None = None) -> None:
         self.told: dict[Fact, int] = {}
         self._url = url
+        self._on_told = on_told
         self._watched: set[str] = set()
         self._stop = threading.Event()
         self._ready = threading.Semaphore(0)
@@ -233,7 +238,11 @@ class FamilyPages:
     def _note(self, fragment: str) -> None:
         at = monotonic_ns()
         for gate, epoch, seq in FACT.findall(fragment):
-            self.told.setdefault((int(gate), int(epoch), int(seq)), at)
+            fact = (int(gate), int(epoch), int(seq))
+            if fact not in self.told:
+                self.told[fact] = at
+                if self._on_told is not None:
+                    self._on_told(fact, at)
 
 
 # ------------------------------------------------------------------------------------------ the two exports

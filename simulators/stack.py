@@ -36,6 +36,7 @@ DATABASE = "portillon"
 STATE_FILE = "stack.json"
 PAIRING_THREADS = 4
 COMMAND_SECONDS_MAX = 120.0
+LINKS_SECONDS = 20 * 3_600  # demo links live 24 h: seeding again makes new ones
 ROLES = {  # which secret keys each process of the cloud is given
     "web": ("issuer",),
     "ingest": ("receipt",),
@@ -69,11 +70,12 @@ class Stack:
         self.site_of: dict[int, int] = {}
         self._database: RunningDatabase | None = None
         self._state: Json = {}
-        if self.is_made():
+        if (self.directory / STATE_FILE).exists():
             self._load()
 
     def is_made(self) -> bool:
-        return (self.directory / STATE_FILE).exists()
+        """Return whether the stack was once healthy as a whole; a half-made one is begun anew."""
+        return bool(self._state.get("made"))
 
     # ------------------------------------------------------------------------------- what others ask
 
@@ -111,7 +113,7 @@ class Stack:
     def up(self, wishes: Wishes, tell: Tell = lambda _step: None) -> None:
         """Make what is not there yet, start all and return when all is well. Raises WorldFault.
 
-        tell: called with the name of each of five steps as it begins: database, keys, data, cloud, gates.
+        tell: called with the name of each step as it begins: database, keys, data, cloud, gates, phones.
         """
         fresh = not self.is_made()
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -123,19 +125,18 @@ class Stack:
         if fresh:
             self._make_keys(wishes)
             self._plan(wishes)
-        self._start_broker_and_gates_early(fresh)
         tell("data")
-        if fresh:
-            self._cloud("migrate")
-            self._seed()
+        self._fill(fresh)
         tell("cloud")
         self._launch("web", "ingest", "worker")
         self._wait("web", "ingest", "worker")
         tell("gates")
         self._launch("gate", "lens")
         self._wait("gate", "lens")
+        tell("phones")
         if fresh:
             self._pair_phones()
+        self._state["made"] = True
         self._save()
 
     def down(self) -> list[str]:
@@ -178,10 +179,26 @@ class Stack:
     # ------------------------------------------------------------------------------------- its making
 
     def _clear_half_made(self) -> None:
-        """Remove what a making that was interrupted left, so that the next one begins clean."""
+        """Stop and remove what a making that was interrupted left, so that the next one begins clean."""
+        self.down()
+        self.parts, self._state = {}, {}
         for name in ("gates", "keys", "root", "broker", "logs", "seeded.json", "district.json", "phones.json"):
             path = self.directory / name
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def _fill(self, fresh: bool) -> None:
+        """Have tables and people; on a later start everything comes up side by side with the migrations."""
+        broker = self.parts["broker"]
+        if not broker.is_alive():
+            self._launch_broker(broker)
+        if fresh:
+            self._cloud("migrate")
+            self._seed()
+            return
+        self._launch("web", "ingest", "worker", "gate", "lens")
+        self._cloud("migrate")
+        if now() - float(self._state.get("seeded_at", 0)) > LINKS_SECONDS:
+            self._seed()
 
     def _start_database(self, kind: str) -> None:
         configured = setting("PORTILLON_DATABASE_URL")
@@ -299,6 +316,7 @@ class Stack:
     def _seed(self) -> None:
         answer = self._cloud("seed", str(self.directory / "district.json"))
         _write_secret(self.directory / "seeded.json", answer)
+        self._state["seeded_at"] = now()
 
     def _pair_phones(self) -> None:
         """Pair the first adult of every family: their codes live for ten minutes only."""
@@ -311,26 +329,19 @@ class Stack:
 
     # -------------------------------------------------------------------------------------- its parts
 
-    def _start_broker_and_gates_early(self, fresh: bool) -> None:
-        """Start what needs no cloud first: on a second start everything comes up side by side."""
-        broker = self.parts["broker"]
-        if not broker.is_alive():
-            self._launch_broker(broker)
-        if not fresh:
-            self._launch("web", "ingest", "worker", "gate", "lens")
-
     def _launch_broker(self, part: Part) -> None:
         broker = RunningBroker(self.directory / "broker", self._state["broker_kind"], part.port)
         broker.start()
         process = identify(broker.pid)
         assert process is not None, "the broker has just answered"
         part.pid, part.began = process.pid, process.began
-        self._save_if_made()
+        self._save()
 
     def _launch(self, *kinds: str) -> None:
         for part in self.parts.values():
             if part.kind in kinds:
                 part.launch()
+        self._save()
 
     def _wait(self, *kinds: str) -> None:
         for part in self.parts.values():
@@ -360,10 +371,6 @@ class Stack:
     def _save(self) -> None:
         rows = [part.to_json() for part in self.parts.values()]
         _write_secret(self.directory / STATE_FILE, json.dumps({**self._state, "parts": rows}, indent=1))
-
-    def _save_if_made(self) -> None:
-        if self.is_made():
-            self._save()
 
     def _read(self, name: str) -> Json:
         try:
