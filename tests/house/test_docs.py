@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 
@@ -26,7 +26,8 @@ def documents() -> list[str]:
     return [name for name in files() if name.endswith(".md")]
 
 
-def programs() -> dict[str, click.Command]:
+def programs() -> dict[str, Any]:
+    """Name -> command tree of each program (typer brings a click of its own, so its type is not named)."""
     import cloud.cli
     import edge.cli
     import protocols.verify
@@ -36,7 +37,7 @@ def programs() -> dict[str, click.Command]:
     return {f"portillon-{name}": typer.main.get_command(app) for name, app in apps.items()}
 
 
-def children(command: click.Command) -> dict[str, click.Command]:
+def children(command: Any) -> dict[str, Any]:
     return getattr(command, "commands", {})
 
 
