@@ -13,7 +13,7 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,7 @@ class Gatehouse:
         self.answers: queue.Queue[Json] = queue.Queue()
         self.connected = threading.Event()
         self.projector = Projector(Lens(camera), idle_view(number))
+        self.on_show: Callable[[Gatehouse, Luma], None] | None = None
         self._stop = threading.Event()
         self._listener = threading.Thread(target=self._listen, name=f"stream-{number}", daemon=True)
         self._left_at = 0.0
@@ -118,7 +119,10 @@ class Gatehouse:
         """Hold a picture to the camera; return when its first frame was captured."""
         while not self.answers.empty():
             self.answers.get_nowait()
-        return self.projector.show([frame])
+        first_ns = self.projector.show([frame])
+        if self.on_show is not None:
+            self.on_show(self, frame)
+        return first_ns
 
     def hear(self, since_ns: int, seconds: float) -> Json | None:
         """Return the gate's first answer to a frame captured since then, None when it says nothing."""

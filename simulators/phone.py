@@ -27,7 +27,7 @@ from protocols import cose
 from protocols.passes import IN, DeviceKey, present
 from simulators.processes import WorldFault
 
-COOKIE = "__Host-family"
+COOKIES = ("__Host-family", "__Host-phone")  # who is signed in, and which phone this is
 PROOF_DOMAIN = b"portillon-pair"
 ANSWER_SECONDS_MAX = 20.0
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # FIPS 186-5
@@ -92,7 +92,7 @@ class Phone:
 
     holder: str
     key: PhoneKey
-    cookie: str = ""
+    cookies: dict[str, str] = field(default_factory=dict)
     clock_ahead: float = 0.0
     language: str = ""
     passes: list[HeldPass] = field(default_factory=list)
@@ -105,18 +105,19 @@ class Phone:
             "/api/pair/finish", json={"code": code, "key": self.key.to_json(), "proof": to_b64url(proof)}
         )
         answer = _answer(response, self.holder)
-        self._keep_cookie(response)
+        self._keep_cookies(response)
         self._take(answer, now)
 
     def refresh(self, client: httpx.Client, now: float) -> None:
         """Renew credentials and learn the children's presence and the server's time."""
         response = client.get("/api/passes", headers=self.headers())
         answer = _answer(response, self.holder)
-        self._keep_cookie(response)
+        self._keep_cookies(response)
         self._take(answer, now)
 
     def headers(self) -> dict[str, str]:
-        return {"cookie": f"{COOKIE}={self.cookie}"}
+        """Return what this phone's browser sends along; a plain client would not send Secure cookies over http."""
+        return {"cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
 
     def text(self, held: HeldPass, now: float, direction: int = IN, childmask: int = 0, gate: int | None = None) -> str:
         """Return the text of the pass of this moment, for all its children unless a mask says otherwise."""
@@ -130,17 +131,19 @@ class Phone:
             gate=gate,
         )
 
-    def _keep_cookie(self, response: httpx.Response) -> None:
+    def _keep_cookies(self, response: httpx.Response) -> None:
         for header in response.headers.get_list("set-cookie"):
-            morsel = SimpleCookie(header).get(COOKIE)
-            if morsel is not None:
-                self.cookie = morsel.value
+            for name, morsel in SimpleCookie(header).items():
+                if name in COOKIES:
+                    self.cookies[name] = morsel.value
 
     def _take(self, answer: dict[str, Any], now: float) -> None:
         self.clock_ahead = answer["now_ms"] / 1000 - now
         self.language = answer.get("language", "")
         self.passes = [
-            HeldPass(one["site"], from_b64url(one["credential"]), tuple(one["children"])) for one in answer["passes"]
+            HeldPass(one["site"], from_b64url(one["credential"]), tuple(one["children"]))
+            for one in answer["passes"]
+            if one.get("kind", "family") == "family"
         ]
 
 
@@ -153,7 +156,7 @@ def make_phone(holder: str) -> Phone:
 def save_phones(path: Path, phones: list[Phone]) -> None:
     """Write the phones' secrets to a file that only its owner reads. Passes are not kept: they are refreshed."""
     rows = [
-        {"holder": phone.holder, "kind": phone.key.kind, "secret": phone.key.secret.hex(), "cookie": phone.cookie}
+        {"holder": phone.holder, "kind": phone.key.kind, "secret": phone.key.secret.hex(), "cookies": phone.cookies}
         for phone in phones
     ]
     path.touch(mode=0o600)
@@ -164,7 +167,7 @@ def load_phones(path: Path) -> list[Phone]:
     if not path.exists():
         return []
     return [
-        Phone(row["holder"], PhoneKey(row["kind"], bytes.fromhex(row["secret"])), row["cookie"])
+        Phone(row["holder"], PhoneKey(row["kind"], bytes.fromhex(row["secret"])), row["cookies"])
         for row in json.loads(path.read_text())
     ]
 

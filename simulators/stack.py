@@ -84,6 +84,11 @@ class Stack:
         return self.parts["web"].url
 
     @property
+    def demo_origin(self) -> str:
+        """Return the origin that may frame the cloud's pages."""
+        return self._state.get("demo_origin", "")
+
+    @property
     def gates(self) -> list[Part]:
         return [part for part in self.parts.values() if part.kind == "gate"]
 

@@ -53,12 +53,12 @@ def test_a_phone_signs_the_time_of_the_server_not_its_own() -> None:
 
 def test_phones_are_kept_in_a_file_that_only_the_owner_reads(tmp_path: Path) -> None:
     phones = [make_phone(f"mother-{number}") for number in range(12)]
-    phones[0].cookie = "token"
+    phones[0].cookies = {"__Host-phone": "token"}
     save_phones(tmp_path / "phones.json", phones)
     loaded = load_phones(tmp_path / "phones.json")
     assert (tmp_path / "phones.json").stat().st_mode & 0o077 == 0
     assert [phone.key.device for phone in loaded] == [phone.key.device for phone in phones]
-    assert loaded[0].cookie == "token"
+    assert loaded[0].headers() == {"cookie": "__Host-phone=token"}
     assert {phone.key.kind for phone in phones} == {"ed25519", "p256"}
 
 
