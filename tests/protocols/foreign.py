@@ -107,6 +107,10 @@ class P256Key:
         return {1: 2, -1: 1, -2: point.x.to_bytes(32, "big"), -3: bool(point.y & 1)}
 
     @property
+    def y(self) -> bytes:
+        return self.private.public_key().public_numbers().y.to_bytes(32, "big")
+
+    @property
     def thumb(self) -> bytes:
         return sha(cbor(self.cose_key), 8)
 
