@@ -8,7 +8,7 @@ import re
 from tests.house.tree import dotted, listing, python_files, text, tree
 
 SCHEMA = "cloud/schema/schema.sql"
-TRANSACTIONS_BEGIN_IN = ("cloud/kit/db.py", "cloud/identity/doors.py")
+TRANSACTIONS_BEGIN_IN = ("cloud/kit/web.py", "cloud/identity/doors.py")
 TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?([a-z_]+) \((.*?)\n\)", re.DOTALL | re.IGNORECASE)
 
 
