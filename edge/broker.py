@@ -28,7 +28,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge.config import BrokerSettings, Place
 from edge.health import Health
-from edge.journal import Entry, Journal, JournalFailed, Marked
+from edge.journal import Entry, Journal, Marked
+from edge.journal_file import JournalFailed
 from edge.outbox import Flight, Outbox
 from protocols import topics
 from protocols.envelope import DocumentRefused

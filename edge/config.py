@@ -10,28 +10,43 @@ Relative paths are relative to the file. Nothing here reads the environment or a
 from __future__ import annotations
 
 import difflib
-import ipaddress
-import itertools
 import re
 import stat
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from nacl.bindings import crypto_core_ed25519_is_valid_point
 
-ID_MAX = 2**32 - 1  # P-2: uint32 from 1
-DISTRICT = re.compile(r"[a-z0-9-]{1,32}\Z")  # P-6
+from edge.settings import (
+    ID_MAX,
+    PIN_MAX,
+    PIN_NOT_WIRED,
+    REQUIRED,
+    Setting,
+    Wrong,
+    a_broker_url,
+    a_district,
+    a_path,
+    a_path_or_nothing,
+    a_timezone,
+    an_address,
+    an_integer,
+    is_loopback,
+    one_of,
+    shown,
+    some_hours,
+    some_seconds,
+    yes_or_no,
+)
+
 CONFIG_BYTES_MAX = 65_536  # a gate.toml is 3 KB; anything near this is another file
 KEY_FILE_BYTES_MAX = 256  # 64 hexadecimal characters and a line end
 TRUST_BYTES_MAX = 65_536  # P-1: signed documents
 LANGUAGES = ("fr", "en", "ru", "kk", "vi")
-PIN_MAX = 27  # BCM numbers of the 40-pin header
-PIN_NOT_WIRED = -1
 OPEN_SECONDS_MAX = 30.0  # longer than this a strike coil is held open, not pulsed
 
 
@@ -153,216 +168,53 @@ class GateConfig:
     trust_list: bytes | None = field(repr=False)
 
 
-class _Wrong(Exception):
-    def __init__(self, what: str, what_to_type: str) -> None:
-        super().__init__(what)
-        self.what, self.what_to_type = what, what_to_type
-
-
-REQUIRED: Any = object()
-
-
-class Setting(NamedTuple):
-    """How one setting is read; the default is a value as it would stand in the file."""
-
-    read: Callable[[Any], Any]
-    default: Any = REQUIRED
-
-
-def _shown(value: object) -> str:
-    text = ascii(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _text(value: object, example: str) -> str:
-    if not isinstance(value, str) or "\0" in value:
-        raise _Wrong(f"{_shown(value)} is not a text", f'a text such as "{example}"')
-    return value
-
-
-def _integer(low: int, high: int, example: int, says: str = "") -> Callable[[object], int]:
-    def read(value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise _Wrong(f"{_shown(value)} is not a whole number", f"{example}, with no quotes")
-        if not low <= value <= high:
-            raise _Wrong(f"{value} is outside {low} to {high}", f"a whole number such as {example}{says}")
-        return value
-
-    return read
-
-
-def _one_of(*choices: str) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        if value not in choices or not isinstance(value, str):
-            near = difflib.get_close_matches(str(value), choices, 1)
-            hint = f'"{near[0]}"' if near else " or ".join(f'"{c}"' for c in choices)
-            raise _Wrong(f"{_shown(value)} is not one of {', '.join(choices)}", hint)
-        return value
-
-    return read
-
-
-def _yes_or_no(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise _Wrong(f"{_shown(value)} is neither true nor false", "true or false, with no quotes")
-    return value
-
-
-def _district(value: object) -> str:
-    text = _text(value, "demo")
-    if not DISTRICT.match(text):
-        raise _Wrong(f"{_shown(text)} cannot stand in a topic", '1 to 32 of a-z, 0-9 and "-", such as "demo"')
-    return text
-
-
-def _timezone(value: object) -> str:
-    text = _text(value, "Asia/Almaty")
-    try:
-        ZoneInfo(text)
-    except (OSError, ValueError, LookupError):
-        raise _Wrong(f"{_shown(text)} is no IANA time zone", 'a name such as "Asia/Almaty" or "UTC"') from None
-    return text
-
-
-_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24):([0-5]\d)\Z")
-
-
-def _hours(value: object) -> tuple[tuple[int, int], ...]:
-    example = 'a list such as ["07:00-19:00"]; at most 8 spans, each ending after it began'
-    if not isinstance(value, list) or not 1 <= len(value) <= 8:
-        raise _Wrong(f"{_shown(value)} is not a list of spans", example)
-    spans = []
-    for span in value:
-        found = _HOURS.match(span) if isinstance(span, str) else None
-        if found is None:
-            raise _Wrong(f"{_shown(span)} is not HH:MM-HH:MM", example)
-        first, first_minute, last, last_minute = map(int, found.groups())
-        begins, ends = first * 3600 + first_minute * 60, last * 3600 + last_minute * 60
-        if not begins < ends <= 86_400:
-            raise _Wrong(f"{_shown(span)} does not end after it began, on the same day", example)
-        spans.append((begins, ends))
-    spans.sort()
-    if any(later[0] < earlier[1] for earlier, later in itertools.pairwise(spans)):
-        raise _Wrong("two spans overlap", example)
-    return tuple(spans)
-
-
-def _path(example: str) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        text = _text(value, example)
-        if not text or len(text) > 1024:
-            raise _Wrong(f"{_shown(text)} names no file", f'a path such as "{example}"')
-        return text
-
-    return read
-
-
-def _path_or_empty(example: str) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        return "" if value == "" else _path(example)(value)
-
-    return read
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether host is this machine itself."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _broker_url(value: object) -> str:
-    text = _text(value, "mqtts://broker.example:8883")
-    example = '"mqtts://broker.example:8883", "mqtt://127.0.0.1:1883", or "" for none'
-    if text == "":
-        return text
-    try:
-        parts = urlsplit(text)
-        good = parts.scheme in ("mqtt", "mqtts") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good, parts = False, urlsplit("")
-    if not good or parts.path not in ("", "/") or parts.query or parts.fragment or text != text.strip():
-        raise _Wrong(f"{_shown(text)} is not the address of a broker", example)
-    if parts.username is not None or parts.password is not None:
-        raise _Wrong("a password does not belong into an address", "certificates: [broker] ca, cert and key")
-    return text.rstrip("/")
-
-
-def _listen(value: object) -> tuple[str, int] | None:
-    text = _text(value, "127.0.0.1:8081")
-    if text == "":
-        return None
-    try:
-        parts = urlsplit(f"//{text}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if not host or not port or not re.fullmatch(r"(\[[0-9a-f:]+\]|[0-9A-Za-z.-]+):\d{1,5}", text):
-        raise _Wrong(f"{_shown(text)} is not HOST:PORT", '"127.0.0.1:8081", or "" to switch the pages off')
-    return host, port
-
-
-def _seconds(low: float, high: float, example: float) -> Callable[[object], float]:
-    def read(value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise _Wrong(f"{_shown(value)} is not a number of seconds", f"{example}, with no quotes")
-        if not low <= value <= high:
-            raise _Wrong(f"{value} is outside {low} to {high} seconds", f"{example}")
-        return float(value)
-
-    return read
-
-
-_pin = _integer(PIN_NOT_WIRED, PIN_MAX, 17, " (BCM numbering; -1: not wired)")
-_id = _integer(1, ID_MAX, 101, ", as the operator's registry says")
+_pin = an_integer(PIN_NOT_WIRED, PIN_MAX, 17, " (BCM numbering; -1: not wired)")
+_id = an_integer(1, ID_MAX, 101, ", as the operator's registry says")
 
 SETTINGS: Mapping[str, Mapping[str, Setting]] = {
     "gate": {
-        "district": Setting(_district),
+        "district": Setting(a_district),
         "site": Setting(_id),
         "gate": Setting(_id),
-        "timezone": Setting(_timezone),
-        "hours": Setting(_hours, ["07:00-19:00"]),
-        "departures": Setting(_one_of("staff", "pass"), "staff"),
-        "gates_at_site": Setting(_integer(1, 64, 1), 1),
-        "language": Setting(_one_of(*LANGUAGES), "fr"),
+        "timezone": Setting(a_timezone),
+        "hours": Setting(some_hours, ["07:00-19:00"]),
+        "departures": Setting(one_of("staff", "pass"), "staff"),
+        "gates_at_site": Setting(an_integer(1, 64, 1), 1),
+        "language": Setting(one_of(*LANGUAGES), "fr"),
     },
     "paths": {
-        "data": Setting(_path("/var/lib/portillon"), "/var/lib/portillon"),
-        "key": Setting(_path("gate.key"), "gate.key"),
-        "root": Setting(_path("root.pub"), "root.pub"),
-        "trust": Setting(_path_or_empty("trust.kk1"), ""),
+        "data": Setting(a_path("/var/lib/portillon"), "/var/lib/portillon"),
+        "key": Setting(a_path("gate.key"), "gate.key"),
+        "root": Setting(a_path("root.pub"), "root.pub"),
+        "trust": Setting(a_path_or_nothing("trust.kk1"), ""),
     },
     "camera": {
-        "source": Setting(_one_of("frames", "folder", "v4l2", "picamera2"), "picamera2"),
-        "path": Setting(_path_or_empty("/dev/video0"), ""),
+        "source": Setting(one_of("frames", "folder", "v4l2", "picamera2"), "picamera2"),
+        "path": Setting(a_path_or_nothing("/dev/video0"), ""),
     },
     "broker": {
-        "url": Setting(_broker_url, ""),
-        "ca": Setting(_path_or_empty("broker-ca.pem"), ""),
-        "cert": Setting(_path_or_empty("gate.pem"), ""),
-        "key": Setting(_path_or_empty("gate-tls.key"), ""),
+        "url": Setting(a_broker_url, ""),
+        "ca": Setting(a_path_or_nothing("broker-ca.pem"), ""),
+        "cert": Setting(a_path_or_nothing("gate.pem"), ""),
+        "key": Setting(a_path_or_nothing("gate-tls.key"), ""),
     },
     "door": {
-        "pins": Setting(_one_of("mock", "lgpio"), "lgpio"),
-        "strike_pin": Setting(_integer(0, PIN_MAX, 17, " (BCM numbering)"), 17),
+        "pins": Setting(one_of("mock", "lgpio"), "lgpio"),
+        "strike_pin": Setting(an_integer(0, PIN_MAX, 17, " (BCM numbering)"), 17),
         "green_pin": Setting(_pin, 22),
         "amber_pin": Setting(_pin, 23),
         "red_pin": Setting(_pin, 24),
         "white_pin": Setting(_pin, PIN_NOT_WIRED),
         "buzzer_pin": Setting(_pin, 18),
-        "open_seconds": Setting(_seconds(0.2, OPEN_SECONDS_MAX, 3.0), 3.0),
+        "open_seconds": Setting(some_seconds(0.2, OPEN_SECONDS_MAX, 3.0), 3.0),
     },
     "web": {
-        "listen": Setting(_listen, "127.0.0.1:8081"),
-        "picture": Setting(_yes_or_no, False),
+        "listen": Setting(an_address, "127.0.0.1:8081"),
+        "picture": Setting(yes_or_no, False),
     },
     "clock": {
-        "source": Setting(_one_of("system"), "system"),
-        "assume": Setting(_one_of("ntp", "holdover", "untrusted"), "holdover"),
+        "source": Setting(one_of("system"), "system"),
+        "assume": Setting(one_of("ntp", "holdover", "untrusted"), "holdover"),
     },
 }
 
@@ -397,7 +249,7 @@ def _read_toml(path: Path, problems: list[Problem]) -> dict[str, Any]:
     except UnicodeDecodeError:
         problem = Problem("file", "is not UTF-8 text", "the file saved again as UTF-8")
     except tomllib.TOMLDecodeError as error:
-        problem = Problem("file", f"is not TOML: {_shown(str(error))}", "the line named above, mended")
+        problem = Problem("file", f"is not TOML: {shown(str(error))}", "the line named above, mended")
     except RecursionError:
         problem = Problem("file", "is nested too deeply", "the gate's own gate.toml")
     raise ConfigProblems(path, [*problems, problem])
@@ -419,7 +271,7 @@ def _read_settings(table: dict[str, Any], problems: list[Problem]) -> dict[tuple
                 continue
             try:
                 values[section, key] = setting.read(written.get(key, setting.default))
-            except _Wrong as wrong:
+            except Wrong as wrong:
                 problems.append(Problem(name, wrong.what, wrong.what_to_type))
     return values
 
@@ -429,7 +281,7 @@ def _name_unknown(prefix: str, written: Mapping[str, Any], known: Mapping[str, A
         if key not in known:
             near = difflib.get_close_matches(key, list(known), 1, 0.5)
             hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}"
-            problems.append(Problem(prefix + _shown(key).strip("'"), "is not a setting of the gate", hint))
+            problems.append(Problem(prefix + shown(key).strip("'"), "is not a setting of the gate", hint))
 
 
 def _check_together(values: dict[tuple[str, str], Any], problems: list[Problem]) -> None:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.journal import Journal, JournalFailed
+from edge.journal import Journal
+from edge.journal_file import JournalFailed
 
 WINDOW = 240  # last readings kept for p50 and p95
 COUNTERS_MAX = 64  # names; all come from our own code and from reason codes

@@ -13,50 +13,32 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from edge.journal_file import (
+    BUSY_SECONDS,
+    Damaged,
+    JournalFailed,
+    check_whole,
+    prepare,
+    put_aside,
+    translated,
+)
 from protocols.chain import ZERO_HEAD, extend
 from protocols.events import Event, Kind
 
-SCHEMA_VERSION = 1
 KEPT_SECONDS = 35 * 86_400  # P-5: 35 days after the receipt
 JOURNAL_BYTES_MAX = 64 * 1024 * 1024  # half a school year offline, 216,000 events
 PURGE_ROWS_MAX = 5_000  # rows dropped in one transaction, so that a purge never delays an arrival
-QUARANTINED_MAX = 3  # damaged journals kept aside for salvage
 CHANGES_MAX = 4_096  # rows of saved state one decision may change
-BUSY_SECONDS = 2.0  # another process (journal export) may hold the file this long
-
-SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE events (
-    epoch INTEGER NOT NULL, seq INTEGER NOT NULL, bytes BLOB NOT NULL, head BLOB NOT NULL CHECK (length(head) = 32),
-    recorded_at INTEGER NOT NULL, class TEXT NOT NULL, receipted INTEGER,
-    PRIMARY KEY (epoch, seq)
-) WITHOUT ROWID;
-CREATE TABLE state (tab TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (tab, key)) WITHOUT ROWID;
-"""
 
 Change = tuple[str, bytes, bytes | None]
-
-
-class JournalFailed(Exception):
-    """The journal cannot be opened or written. code: JOURNAL_FULL, _READONLY, _BUSY, _IN_USE, _SCHEMA or _FAILED."""
-
-    def __init__(self, code: str, what: str) -> None:
-        super().__init__(f"{code}: {what}")
-        self.code = code
-
-
-class _Damaged(Exception):
-    """What is on the disk is not a journal that can be continued."""
 
 
 class Marked(StrEnum):
@@ -74,30 +56,6 @@ class Entry(NamedTuple):
     seq: int
     bytes: bytes
     head: bytes
-
-
-class Row(NamedTuple):
-    """One event as it is exported: entry plus bookkeeping. Times are UTC seconds; receipted is None until it is."""
-
-    epoch: int
-    seq: int
-    bytes: bytes
-    head: bytes
-    recorded_at: int
-    receipted: int | None
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Result of walking the whole chain: ok, or the first seq that is wrong and why."""
-
-    ok: bool
-    epoch: int
-    first_seq: int
-    events: int
-    head: bytes
-    bad_seq: int | None = None
-    why: str | None = None
 
 
 _ATTENDANCE = frozenset((1, 2, 3, 4, 14, 15, 16))
@@ -124,7 +82,7 @@ class Journal:
         self.created = False  # by this run: the state of the last one, if any, is lost
         self._lock_fd = lock_fd
         self._lock = threading.Lock()
-        self._connection = self._open_or_quarantine()
+        self._connection = self._open_orput_aside()
         self._continue()
         self.boot = self._count_boot()
 
@@ -165,7 +123,7 @@ class Journal:
             self._connection.close()
             try:
                 self._connection = self._connect()
-            except _Damaged as damage:
+            except Damaged as damage:
                 raise JournalFailed("JOURNAL_FAILED", f"damaged: {damage}; the next start puts it aside") from damage
             self._continue()
         with self._transaction() as db:
@@ -265,13 +223,13 @@ class Journal:
 
     # --- inside -------------------------------------------------------------------------------------------------
 
-    def _open_or_quarantine(self) -> sqlite3.Connection:
+    def _open_orput_aside(self) -> sqlite3.Connection:
         try:
             connection = self._connect()
-            _check_whole(connection)
+            check_whole(connection)
             return connection
-        except _Damaged:
-            self.quarantined = _quarantine(self.path)
+        except Damaged:
+            self.quarantined = put_aside(self.path)
             return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
@@ -280,13 +238,13 @@ class Journal:
                 self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=32
             )
             try:
-                _prepare(connection)
+                prepare(connection)
             except BaseException:
                 connection.close()
                 raise
             return connection
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
 
     def _continue(self) -> None:
         """Read where the chain stands."""
@@ -305,7 +263,7 @@ class Journal:
             ).fetchone()
             self._receipted_upto: int = (waiting[0] if waiting else self._next_seq) - 1
         except sqlite3.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
 
     def _count_boot(self) -> int:
         with self._transaction() as db:
@@ -333,7 +291,7 @@ class Journal:
                 db.execute("COMMIT")
             except sqlite3.Error as error:
                 _roll_back(db)
-                raise _translated(error) from error
+                raise translated(error) from error
             except BaseException:
                 _roll_back(db)
                 raise
@@ -344,7 +302,7 @@ class Journal:
             try:
                 yield self._connection
             except sqlite3.Error as error:
-                raise _translated(error) from error
+                raise translated(error) from error
 
 
 _SIZE_PRAGMAS = ("page_count", "freelist_count", "page_size")
@@ -372,95 +330,6 @@ def open_journal(path: Path, bytes_max: int = JOURNAL_BYTES_MAX) -> Journal:
         raise
 
 
-def _prepare(db: sqlite3.Connection) -> None:
-    try:
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-            _create(db)
-        elif version != SCHEMA_VERSION:
-            raise JournalFailed("JOURNAL_SCHEMA", f"written by another version of the gate (schema {version})")
-    except sqlite3.DatabaseError as error:
-        if _is_damage(error):
-            raise _Damaged(str(error)) from error
-        raise
-
-
-def _create(db: sqlite3.Connection) -> None:
-    epoch = secrets.randbelow(2**32 - 1) + 1  # P-5: a new epoch when the journal is created anew
-    meta = [("schema", SCHEMA_VERSION), ("epoch", epoch), ("boot", 0)]
-    db.execute("BEGIN IMMEDIATE")
-    for statement in SCHEMA.split(";"):
-        if statement.strip():
-            db.execute(statement)
-    db.executemany("INSERT INTO meta VALUES (?, ?)", meta)
-    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    db.execute("COMMIT")
-
-
-def _check_whole(db: sqlite3.Connection) -> None:
-    """Raise _Damaged unless pages are sound and the chain of what waits for a receipt holds."""
-    try:
-        answer = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if answer != "ok":
-            raise _Damaged(answer)
-        meta = dict(db.execute("SELECT key, value FROM meta"))
-        if not {"epoch", "boot", "schema"} <= meta.keys():
-            raise _Damaged("meta has lost its rows")
-        found = verify_chain(db, only_pending=True)
-    except sqlite3.DatabaseError as error:
-        if _is_damage(error):
-            raise _Damaged(str(error)) from error
-        raise _translated(error) from error
-    if not found.ok:
-        raise _Damaged(f"seq {found.bad_seq}: {found.why}")
-
-
-def verify_chain(db: sqlite3.Connection, *, only_pending: bool = False) -> Verification:
-    """Walk the chain from its first kept event (or from the first without a receipt) and check every head."""
-    meta = dict(db.execute("SELECT key, value FROM meta"))
-    epoch, first, head = meta["epoch"], meta.get("base_seq", 0), meta.get("base_head", ZERO_HEAD)
-    if only_pending:
-        row = db.execute(
-            "SELECT seq, head FROM events WHERE epoch = ? AND receipted IS NOT NULL ORDER BY seq DESC LIMIT 1", (epoch,)
-        ).fetchone()
-        first, head = (row[0] + 1, row[1]) if row else (first, head)
-    seq = first
-    rows = db.execute("SELECT seq, bytes, head FROM events WHERE epoch = ? AND seq >= ? ORDER BY seq", (epoch, first))
-    for found_seq, raw, found_head in rows:
-        if found_seq != seq:
-            return Verification(False, epoch, first, seq - first, head, seq, "events are missing")
-        head = extend(head, raw)
-        if head != found_head:
-            return Verification(False, epoch, first, seq - first, head, seq, "its bytes and its head disagree")
-        seq += 1
-    return Verification(True, epoch, first, seq - first, head)
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a journal to look at it, beside a running gate; nothing can be written. Raises JournalFailed."""
-    if not path.is_file():
-        raise JournalFailed("JOURNAL_FAILED", f"there is no journal at {path}")
-    try:
-        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
-    except sqlite3.Error as error:
-        raise _translated(error) from error
-    try:
-        yield db
-    except sqlite3.Error as error:
-        raise _translated(error) from error
-    finally:
-        db.close()
-
-
-def rows(db: sqlite3.Connection) -> Iterator[Row]:
-    """Return every event kept, oldest first."""
-    query = "SELECT epoch, seq, bytes, head, recorded_at, receipted FROM events ORDER BY epoch, seq"
-    return (Row(*row) for row in db.execute(query))
-
-
 def _write_changes(db: sqlite3.Connection, changes: Iterable[Change]) -> None:
     for count, (tab, key, value) in enumerate(changes):
         if count >= CHANGES_MAX:
@@ -477,39 +346,3 @@ def _roll_back(db: sqlite3.Connection) -> None:
             db.execute("ROLLBACK")
     except sqlite3.Error:
         pass  # the failure that brought us here is the one to report; the connection is opened again by recover()
-
-
-def _quarantine(path: Path) -> Path:
-    """Move a damaged journal and its WAL aside, keeping the newest few; return where it is now."""
-    number = 1 + max((int(p.stem.rsplit("-", 1)[1]) for p in _quarantined(path)), default=0)
-    aside = path.with_name(f"{path.stem}.damaged-{number}.sqlite")
-    for suffix in ("", "-wal", "-shm"):
-        source = path.with_name(path.name + suffix)
-        if source.exists():
-            source.rename(aside.with_name(aside.name + suffix))
-    for old in sorted(_quarantined(path), key=lambda p: int(p.stem.rsplit("-", 1)[1]))[:-QUARANTINED_MAX]:
-        for suffix in ("", "-wal", "-shm"):
-            old.with_name(old.name + suffix).unlink(missing_ok=True)
-    return aside
-
-
-def _quarantined(path: Path) -> list[Path]:
-    found = path.parent.glob(f"{path.stem}.damaged-*.sqlite")
-    return [p for p in found if p.stem.rsplit("-", 1)[1].isdigit()]
-
-
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Return whether the content is wrong, as against the disk or a lock refusing."""
-    code = getattr(error, "sqlite_errorcode", None)
-    primary = code & 0xFF if code is not None else None
-    return primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "no such table" in str(error)
-
-
-def _translated(error: sqlite3.Error) -> JournalFailed:
-    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-    named = {
-        sqlite3.SQLITE_FULL: "JOURNAL_FULL",
-        sqlite3.SQLITE_READONLY: "JOURNAL_READONLY",
-        sqlite3.SQLITE_BUSY: "JOURNAL_BUSY",
-    }
-    return JournalFailed(named.get(code, "JOURNAL_FAILED"), str(error))

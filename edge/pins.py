@@ -17,8 +17,9 @@ from gpiozero.exc import GPIOZeroError
 from gpiozero.pins import Factory
 from gpiozero.pins.mock import MockFactory, MockPWMPin
 
-from edge.config import OPEN_SECONDS_MAX, PIN_NOT_WIRED, DoorSettings
+from edge.config import OPEN_SECONDS_MAX, DoorSettings
 from edge.feedback import IDLE, LIGHT_NONE, Colour, Lamps, Light, Tone
+from edge.settings import PIN_NOT_WIRED
 
 THREAD_JOIN_SECONDS = 2.0
 
@@ -121,6 +122,13 @@ class Lights:
         with self._changed:
             self._playing = (light, time.monotonic() + milliseconds / 1000)
             self._changed.notify()
+
+    def extend(self, milliseconds: int) -> None:
+        """Let what is played go on for at least so long from now."""
+        with self._changed:
+            if self._playing is not None:
+                light, ends = self._playing
+                self._playing = (light, max(ends, time.monotonic() + milliseconds / 1000))
 
     def close(self) -> None:
         with self._changed:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.journal import Journal, JournalFailed, Marked, class_of, open_journal, reading, rows, verify_chain
+from edge.journal import Journal, Marked, class_of, open_journal
+from edge.journal_file import JournalFailed, reading, rows, verify_chain
 from protocols.chain import ZERO_HEAD, heads
 from protocols.events import Clock, Event, Kind
 
@@ -300,7 +301,8 @@ def test_every_kind_of_event_has_a_class() -> None:
 def program(directory: Path, script: str) -> str:
     head = f"""
         from pathlib import Path
-        from edge.journal import JournalFailed, open_journal
+        from edge.journal import open_journal
+        from edge.journal_file import JournalFailed
         from protocols.events import Clock, Event, Kind
         NOW = {NOW}
         def an_event(number):
