@@ -25,17 +25,16 @@ class Alarms:
         self._counts[reason] += 1
         return self._once((reason,), at, ALERT_SECONDS, [reason] if reason in ALERTS else [])
 
-    def refused(self, reasons: Iterable[Reason], holder: int, children: Iterable[int], at: float) -> tuple[str, ...]:
-        """Alarms of a refusal: attacks each time; the head once in 10 minutes for a holder and child."""
-        alarms: list[str] = []
-        for reason in dict.fromkeys(reasons):
-            if reason in ALERTS:
-                alarms.append(reason)
-            elif reason in HEAD_ALERTS:
-                alarms += self._once((reason, holder, *sorted(children)), at, HEAD_ALERT_SECONDS, [reason])
-            elif reason in FLEET_ALARMS:
-                alarms += self._once((reason,), at, ALERT_SECONDS, [reason])
-        return tuple(alarms)
+    def refused(self, reason: Reason, at: float) -> tuple[str, ...]:
+        """Alarms of an answer: attacks each time, the fleet once an hour and code."""
+        if reason in ALERTS:
+            return (reason,)
+        return self._once((reason,), at, ALERT_SECONDS, [reason] if reason in FLEET_ALARMS else [])
+
+    def for_head(self, reasons: Iterable[tuple[int, Reason]], holder: int, at: float) -> tuple[str, ...]:
+        """What the head hears of children: once in 10 minutes for a holder and child."""
+        told = [self._once((holder, child), at, HEAD_ALERT_SECONDS, [r]) for child, r in reasons if r in HEAD_ALERTS]
+        return tuple(dict.fromkeys(alarm for alarms in told for alarm in alarms))
 
     def may_record(self, credential: bytes, code: str, at: float) -> bool:
         """Whether one more refusal of this credential is written down: 6 a minute, the rest counted."""

@@ -94,9 +94,11 @@ class Gate:
 
     def document(self, kind: DocumentKind, data: bytes, at: float) -> Decision:
         """A document came: LIST_OK and the like, or why the last good one is kept (a fleet alarm)."""
+        before = self.roster.mode(at)
         code = self.roster.apply(kind, data, at)
-        alarms = () if code.endswith(f"_{DocumentCode.OK}") else (code,)
-        return self._told(code, at, alarms=alarms)
+        mode = self.roster.mode(at)
+        events = (Draft(Kind.MODE, {Detail.MODE: int(mode)}),) if mode != before else ()
+        return self._told(code, at, events, () if code.endswith(f"_{DocumentCode.OK}") else (code,))
 
     def note(self, data: bytes, at: float) -> Decision:
         """A sister's signed note came. A bad one is ignored, and cried (hostile case P15)."""
@@ -141,7 +143,7 @@ class Gate:
     def mode(self, mode: Mode, at: float) -> Decision:
         """The site's mode, set with no document: for replays of scenarios."""
         self.roster.set_mode(mode)
-        return self._told(Reason.OK, at, (Draft(Kind.MODE, {Detail.MODE: int(mode)}),))
+        return self._told(Reason.OK, at)
 
     def take_counts(self) -> dict[str, int]:
         """What was counted and not recorded since the last call, by code."""
@@ -359,8 +361,9 @@ class Gate:
 
     def _answer(self, sight: Sight, decision: Decision, at: float, staff: int | None = None) -> Decision:
         """Add to a decision its one event and its alarms, remember it for repeats, and finish it."""
-        reasons = [Reason(decision.code), *(code for _, code in decision.refused)]
-        alarms = self._alarms.refused(reasons, sight.holder, sight.ids, at)
+        code = Reason(decision.code)
+        concerned = decision.refused or [(child, code) for child in sight.all_ids]
+        alarms = self._alarms.refused(code, at) + self._alarms.for_head(concerned, sight.holder, at)
         accepted = decision.code in (Reason.OPEN, Reason.CONFIRMED)
         events: tuple[Draft, ...] = ()
         if accepted or self._alarms.may_record(sight.name, decision.code, at):

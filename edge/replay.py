@@ -104,7 +104,8 @@ class _Stage:
             case "restart":
                 return self._restart(_bool(step["restart"]["keep_state"]), at)
             case "clock":
-                return gate.clock(_one_of(step["clock"], _CLOCKS), at)
+                gate.roster.set_clock(_one_of(step["clock"], _CLOCKS), at)  # a scenario's world, not this gate's news
+                return Decision(Reason.OK)
             case "mode":
                 self._mode = Mode[_one_of(step["mode"], ("normal", "lockdown", "evacuate", "free")).upper()]
                 return gate.mode(self._mode, at)

@@ -37,6 +37,11 @@ class Sight:
         return tuple(child for child, _ in self.children)
 
     @property
+    def all_ids(self) -> tuple[int, ...]:
+        """The children asked for; before it is known which, all that the credential names."""
+        return self.ids or tuple(child for child, _ in (self.credential.children if self.credential else ()))
+
+    @property
     def holder(self) -> int:
         return self.credential.holder if self.credential else 0
 
