@@ -28,6 +28,7 @@ from simulators.tour.stage import Stage
 HERE = Path(__file__).parent
 FILES = {"tour.css": "text/css", "tour.js": "text/javascript"}
 ALIVE_SECONDS = 10.0
+GATES_SHOWN = 2
 STOP_SECONDS = 3.0
 
 
@@ -93,6 +94,7 @@ def build(stage: Stage, links: list[Link], origin: str) -> Starlette:
 
     def page(_request: Request) -> Response:
         text = (HERE / "tour.html").read_text(encoding="utf-8")
+        text = text.replace("{gates}", " ".join(str(house.number) for house in stage.houses[:GATES_SHOWN]))
         for link in links:
             text = text.replace("{" + link.who + "}", escape(link.url))
         return Response(text, media_type="text/html", headers=headers)
