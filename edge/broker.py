@@ -22,9 +22,11 @@ from typing import Any, NamedTuple
 
 import paho.mqtt.client as mqtt
 from nacl.signing import SigningKey
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.config import BrokerSettings, Place
 from edge.health import Health
@@ -186,7 +188,7 @@ class Broker:
     def _new_client(self) -> mqtt.Client:
         place = self._place
         client = mqtt.Client(
-            mqtt.CallbackAPIVersion.VERSION2,
+            CallbackAPIVersion.VERSION2,
             client_id=topics.client_id(place.site, place.gate),
             protocol=mqtt.MQTTv5,
             reconnect_on_failure=True,
@@ -217,7 +219,7 @@ class Broker:
         down = [topics.down(place.district, place.site, place.gate, leaf) for leaf in GATE_LEAVES]
         site = [topics.site_down(place.district, place.site, leaf) for leaf in topics.SITE_DOWN]
         notes = topics.seen_filter(place.district, place.site)
-        options = mqtt.SubscribeOptions(qos=1)
+        options = SubscribeOptions(qos=1)
         client.subscribe([(topic, options) for topic in (*down, *site, notes)])
         self._push("connected", None)
 
@@ -239,21 +241,21 @@ class Broker:
             topic = topics.parse(message.topic)
         except UnicodeDecodeError:
             topic = None
-        place = self._place
+        place, payload = self._place, bytes(message.payload)
         if topic is None or (topic.district, topic.site) != (place.district, place.site):
             self._health.count("bus_foreign")
         elif topic.leaf == "seen":
             if topic.gate != place.gate:
-                self._inbox.put(Heard("seen", message.payload, topic.gate))
+                self._inbox.put(Heard("seen", payload, topic.gate))
         elif topic.gate not in (None, place.gate):
             self._health.count("bus_foreign")
         elif topic.leaf == topics.RECEIPT:
-            self._receipts.append(message.payload)
+            self._receipts.append(payload)
             self.wake()
         elif topic.leaf == topics.COMMAND and message.retain:
             self._health.count("bus_retained_command")  # P-6: a retained command does not exist
         else:
-            self._inbox.put(Heard(topic.leaf, message.payload))
+            self._inbox.put(Heard(topic.leaf, payload))
 
     def _push(self, what: str, value: Any) -> None:
         self._events.append((what, value))

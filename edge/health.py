@@ -84,10 +84,19 @@ class Health:
         frame_ns = self._frame_ns
         return None if frame_ns is None else round((time.monotonic_ns() - frame_ns) / 1e9, 2)
 
+    def read_ms(self) -> list[float | None] | None:
+        """Return p50 and p95 of the last readings, None where there were none."""
+        with self._lock:
+            read = list(self._read_ms)
+        return [percentile(read, 50), percentile(read, 95)] if read else None
+
+    def commit_ms(self) -> float | None:
+        """Return p95 of the last commits."""
+        with self._lock:
+            return percentile(self._commit_ms, 95)
+
     def telemetry(self, journal: Journal, now: float) -> dict[str, Any]:
         """Return the body of up/hb, session apart. now: UTC seconds."""
-        with self._lock:
-            read, commit = list(self._read_ms), list(self._commit_ms)
         try:
             oldest = journal.oldest_pending_at()
         except JournalFailed:
@@ -96,13 +105,15 @@ class Health:
             "outbox": journal.outbox_depth,
             "oldest_s": None if oldest is None else max(0, int(now) - oldest),
             "frame_age_s": self.frame_age_seconds(),
-            "read_ms": [percentile(read, 50), percentile(read, 95)] if read else None,
+            "read_ms": self.read_ms(),
             "temperature_c": _temperature(),
             "disk_free_mb": _disk_free_mb(self._data),
-            "commit_ms": percentile(commit, 95),
+            "commit_ms": self.commit_ms(),
             "clock": self.clock,
             "offset_ms": self.offset_ms,
             "restarts": {name: n for name, n in self.counters.items() if name.endswith("_restarts")},
+            "alarms": {name[6:]: n for name, n in self.counters.items() if name.startswith("alarm_")},
+            "faults": sorted(self.faults),
         }
 
 

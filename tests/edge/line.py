@@ -13,6 +13,8 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 from nacl.signing import SigningKey
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from protocols import topics
 from protocols.events import Receipt, Segment, build_receipt, load_segment
@@ -69,7 +71,7 @@ class Cloud:
         self.segments: list[Segment] = []
         self.received: list[tuple[str, bytes, bool]] = []
         self._lock = threading.Lock()
-        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         self.client.on_message = self._on_message
         self._subscribed = threading.Event()
         self.client.on_subscribe = lambda *_: self._subscribed.set()
@@ -90,7 +92,7 @@ class Cloud:
 
     def receipt(self, segment: Segment, **changed: Any) -> None:
         upto = segment.first_seq + len(segment.encoded) - 1
-        fields = {"now": NOW, "gate": segment.gate, "epoch": segment.epoch, "upto": upto, "credit": 64}
+        fields: dict[str, Any] = {"now": NOW, "gate": segment.gate, "epoch": segment.epoch, "upto": upto, "credit": 64}
         fields |= {"head": segment.heads[-1]} | changed
         self.publish_down(topics.RECEIPT, build_receipt(self.key, Receipt(**fields)))
 
@@ -110,8 +112,8 @@ class Cloud:
         self.client.loop_stop()
 
 
-def _all() -> mqtt.SubscribeOptions:
-    return mqtt.SubscribeOptions(qos=1, noLocal=True)
+def _all() -> SubscribeOptions:
+    return SubscribeOptions(qos=1, noLocal=True)
 
 
 def receipt_trust() -> Trust:

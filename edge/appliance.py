@@ -1,0 +1,170 @@
+"""The gate put together: opens every part that gate.toml names, runs the loop, and closes all of it in order.
+
+Responsible for: starting order (journal, pins, pages, broker, clock, loop), the status document, the last picture.
+Not responsible for: what any part does.
+Obeys: ARCHITECTURE rule 5; PROTOCOL P-5 (the strike is locked first when stopping).
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import cv2
+from nacl.signing import SigningKey
+
+from edge.broker import Broker, Inbox
+from edge.camera import open_camera
+from edge.config import GateConfig
+from edge.health import ClockWatch, Health
+from edge.journal import open_journal
+from edge.loop import FIRMWARE, Loop, Parts
+from edge.pins import Pins
+from edge.settings import is_loopback
+from edge.web.board import Board
+from edge.web.pages import Pages, build
+from protocols.trust import Trust
+
+SESSION_BYTES = 16
+LOOP_STALLED_SECONDS = 5.0  # a loop that has not turned for so long is not healthy
+PICTURE_QUALITY = 70
+PICTURE_WIDTH_MAX = 960  # pixels; the page beside the tour needs no more
+
+
+class Appliance:
+    """One gate; `run` ends when told to stop. Raises JournalFailed, PinsFailed or PortTaken where it cannot start."""
+
+    def __init__(self, config: GateConfig, now: Callable[[], float]) -> None:
+        self._config = config
+        self._stack = ExitStack()
+        self.broker: Broker | None = None
+        try:
+            self._open(config, now)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _open(self, config: GateConfig, now: Callable[[], float]) -> None:
+        self.health = Health(config.paths.data)
+        self.journal = open_journal(config.paths.journal)
+        self._stack.callback(self.journal.close)
+        if self.journal.quarantined is not None:
+            self.health.fault("ledger", f"the journal was damaged and put aside: {self.journal.quarantined.name}")
+        clock, inbox = ClockWatch(self.health, config.clock.assume), Inbox()
+        self._stack.callback(clock.stop)
+        board = Board(self.status, self.picture)
+        pages = self._pages(board)
+        if config.broker.url:
+            self.broker = self._new_broker(inbox, now)
+        pins = self._stack.enter_context(Pins(config.door))
+        parts = Parts(
+            journal=self.journal,
+            pins=pins,
+            health=self.health,
+            clock=clock,
+            inbox=inbox,
+            board=board,
+            open_camera=lambda: open_camera(config.camera.source, config.camera.path),
+            broker=self.broker,
+        )
+        self.loop = Loop(config, parts, now)
+        self._stack.callback(self.loop.close)
+        self.port = pages.port if pages else None
+        self._starters = [clock.start, *([pages.start] if pages else [])]
+
+    def _pages(self, board: Board) -> Pages | None:
+        if self._config.web.listen is None:
+            return None
+        host, port = self._config.web.listen
+        app = build(
+            board,
+            language=self._config.gate.language,
+            picture=self._config.web.picture,
+            loopback_only=is_loopback(host),
+        )
+        pages = Pages(app, host, port)
+        self._stack.callback(pages.stop)
+        return pages
+
+    def _new_broker(self, inbox: Inbox, now: Callable[[], float]) -> Broker:
+        return Broker(
+            self._config.broker,
+            self._config.gate,
+            SigningKey(self._config.gate_seed),
+            self.journal,
+            inbox,
+            self.health,
+            trust=self._trust,
+            birth=lambda: self.loop.birth(),
+            now=now,
+            session=secrets.token_hex(SESSION_BYTES),
+        )
+
+    def _trust(self) -> Trust:
+        return self.loop.gate.roster.trust
+
+    def run(self, stop: threading.Event) -> None:
+        """Run until told to stop, then close everything: the strike first."""
+        try:
+            self.loop.start()
+            for start in self._starters:
+                start()
+            if self.broker is not None:
+                self.broker.start()
+            while not stop.is_set():
+                self.loop.step()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        broker, self.broker = self.broker, None
+        if broker is not None:
+            broker.stop()
+        self._stack.close()
+
+    # --- asked by the pages' threads ----------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """Return the gate's condition: numbers and codes, no child and no holder."""
+        config, journal, loop = self._config, self.journal, self.loop
+        faults = self.health.faults
+        stalled = time.monotonic() - loop.ticked_at > LOOP_STALLED_SECONDS
+        return {
+            "gate": config.gate.gate,
+            "site": config.gate.site,
+            "district": config.gate.district,
+            "firmware": FIRMWARE,
+            "healthy": not stalled and not {"camera", "journal"} & faults.keys(),
+            "epoch": journal.epoch,
+            "boot": journal.boot,
+            "next_seq": journal.next_seq,
+            "outbox": journal.outbox_depth,
+            "broker": "none" if not config.broker.url else "up" if self.broker and self.broker.up else "down",
+            "clock": self.health.clock,
+            "mode": loop.birth()["mode"],
+            "documents": loop.birth()["documents"],
+            "door": loop.porch.door.value,
+            "pulses": loop.porch.pulses,
+            "frames": self.health.frames,
+            "frame_age_s": self.health.frame_age_seconds(),
+            "read_ms": self.health.read_ms(),
+            "commit_ms": self.health.commit_ms(),
+            "faults": faults,
+            "counters": self.health.counters,
+        }
+
+    def picture(self) -> bytes | None:
+        """Return the camera's last frame as JPEG, made when somebody looks."""
+        frame = self.loop.last_frame
+        if frame is None:
+            return None
+        luma = frame.luma
+        if luma.shape[1] > PICTURE_WIDTH_MAX:
+            height = luma.shape[0] * PICTURE_WIDTH_MAX // luma.shape[1]
+            luma = cv2.resize(luma, (PICTURE_WIDTH_MAX, height), interpolation=cv2.INTER_AREA)
+        done, jpeg = cv2.imencode(".jpg", luma, [cv2.IMWRITE_JPEG_QUALITY, PICTURE_QUALITY])
+        return jpeg.tobytes() if done else None

@@ -1,0 +1,452 @@
+"""The gate's only sequencer: frame -> codes -> decide -> journal -> door, lights, screen -> note to the sisters.
+
+Responsible for: that order, one decision at a time, in one thread; what is not written does not happen (P-5); camera
+and journal faults; the boot, clock, mode and day-close events.
+Not responsible for: verdicts (gate.py), what people perceive (porch.py), sending (broker.py), starting the parts
+(appliance.py).
+Obeys: PROTOCOL P-3, P-5; ARCHITECTURE "an arrival" hops 1 to 5; HOSTILE P8, P39, P42.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from nacl.signing import SigningKey
+
+from edge.broker import Broker, Heard, Inbox
+from edge.camera import Camera, CameraFault, Frame
+from edge.config import GateConfig
+from edge.decision import Decision, Draft, GateSettings
+from edge.feedback import IDLE
+from edge.gate import Gate
+from edge.health import ClockWatch, Health
+from edge.journal import Change, Entry, Journal
+from edge.journal_file import JournalFailed
+from edge.pins import Pins
+from edge.porch import Porch
+from edge.reader import Code, Reader
+from edge.roster import Roster
+from edge.view import Symbol
+from edge.web.board import Board
+from protocols import topics
+from protocols.events import Clock, Detail, Event, Flag, Kind, Note, build_note
+from protocols.limits import REFUSALS_PER_MINUTE_MAX
+from protocols.passes import looks_like_pass
+from protocols.reasons import DocumentKind, Reason
+from protocols.rules import Hours
+
+FIRMWARE = "0.1.0"
+POLL_SECONDS = 0.004  # between two looks at a camera that has no new frame
+HOUSEKEEPING_SECONDS = 1.0
+PURGE_SECONDS = 600.0
+COUNTS_SECONDS = 3_600.0  # what was only counted goes into the ledger so often
+REOPEN_SECONDS = 2.0  # a faulty camera is opened again so often
+UNSAVED_MAX = 4_096  # rows of state that wait for a journal that fails; the oldest goes first
+
+_CLOCKS = {"untrusted": Clock.UNTRUSTED, "holdover": Clock.HOLDOVER, "ntp": Clock.NTP}
+_DOCUMENTS = {
+    topics.POLICY: DocumentKind.KR1,
+    topics.TRUST: DocumentKind.KK1,
+    topics.GATES: DocumentKind.KL1,
+    topics.MODE: DocumentKind.KM1,
+}
+_FLAGS = {Flag.REPLAY_BUS_DOWN: "replay_bus_down", Flag.LIST_STALE: "list_stale", Flag.CLOCK_UNSURE: "clock_unsure"}
+_DAY = ("loop", b"day")  # the last local day this gate wrote in, for its day close
+
+
+@dataclass
+class Parts:
+    """What the loop drives; made and closed by whoever starts it. broker: None where none is configured."""
+
+    journal: Journal
+    pins: Pins
+    health: Health
+    clock: ClockWatch
+    inbox: Inbox
+    board: Board
+    open_camera: Callable[[], Camera]
+    broker: Broker | None = None
+
+
+class Written(NamedTuple):
+    """What became of a decision: its places in the ledger, and when that was on the disk (monotonic ns)."""
+
+    entries: list[Entry]
+    at_ns: int
+
+
+@dataclass
+class _Due:
+    """When the slow things are due again, monotonic seconds."""
+
+    housekeeping: float = 0.0
+    purge: float = 0.0
+    counts: float = field(default_factory=lambda: time.monotonic() + COUNTS_SECONDS)
+    camera: float = 0.0
+
+
+class Loop:
+    """One gate. `start`, then `step` for ever; `now` tells UTC seconds."""
+
+    def __init__(self, config: GateConfig, parts: Parts, now: Callable[[], float]) -> None:
+        self._config, self._parts, self._now = config, parts, now
+        self._key = SigningKey(config.gate_seed)
+        self._saved: dict[tuple[str, bytes], bytes] = dict(parts.journal.saved() or {})
+        self._lost = parts.journal.saved() is None
+        self._unsaved: dict[tuple[str, bytes], bytes | None] = {}
+        self._hours = Hours(ZoneInfo(config.gate.timezone), config.gate.hours)
+        self._boot_at = now()
+        self._boot_ns = time.monotonic_ns()
+        self._journal_ok, self._bus_up = True, False
+        self._gate = self._new_gate()
+        self._mode = self._gate.roster.mode(self._boot_at)
+        self._reader, self._camera = Reader(), None
+        self._due = _Due()
+        self.porch = Porch(parts.pins, parts.board, config.door.open_seconds)
+        self._health_events: deque[float] = deque(maxlen=REFUSALS_PER_MINUTE_MAX)
+        self.last_frame: Frame | None = None
+        self.ticked_at = time.monotonic()
+
+    # --- what others may ask (from other threads: they read values that are replaced whole) -------------------------
+
+    @property
+    def gate(self) -> Gate:
+        return self._gate
+
+    def birth(self) -> dict[str, Any]:
+        """Return what up/st says besides its session."""
+        return {
+            "boot": self._parts.journal.boot,
+            "firmware": FIRMWARE,
+            "documents": self._gate.roster.versions(),
+            "mode": self._mode.name.lower(),
+        }
+
+    # --- starting -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Write the boot, take the provisioned trust list, and show that the gate is ready."""
+        at = self._now()
+        self._apply(self._gate.boot(at, FIRMWARE), at)
+        self._gate.bus(False, at)
+        if self._config.trust_list is not None and self._gate.roster.trust.held is None:
+            self._take_document(DocumentKind.KK1, self._config.trust_list, at)
+        self._parts.board.show(IDLE)
+
+    def _new_gate(self) -> Gate:
+        """The gate as the disk knows it, with what only waits for the disk."""
+        place = self._config.gate
+        saved = dict(self._saved)
+        for key, value in self._unsaved.items():
+            saved.pop(key, None)
+            if value is not None:
+                saved[key] = value
+        roster = Roster(
+            place.site,
+            place.gate,
+            root_public=self._config.root_public,
+            clock=self._parts.clock.state,
+            saved=saved,
+        )
+        settings = GateSettings(place.gate, place.site, self._hours, place.departures, place.gates_at_site)
+        return Gate(settings, roster, saved=None if self._lost and not saved else saved, boot_at=self._boot_at)
+
+    # --- one turn -----------------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """One turn: what was heard, what is due, what the camera sees. Sleeps a moment where there is nothing."""
+        self.ticked_at = moment = time.monotonic()
+        for heard in self._parts.inbox.take():
+            self._hear(heard)
+        if moment >= self._due.housekeeping:
+            self._due.housekeeping = moment + HOUSEKEEPING_SECONDS
+            self._keep_house(moment)
+        self.porch.fade(broken=not self._journal_ok or self._parts.health.fault_of("camera") is not None)
+        frame = self._look(moment)
+        if frame is None:
+            time.sleep(POLL_SECONDS)
+            return
+        self._read(frame)
+
+    def _look(self, moment: float) -> Frame | None:
+        """The newest frame, or None; a faulty camera is closed, told, and opened again later."""
+        try:
+            if self._camera is None:
+                if moment < self._due.camera:
+                    return None
+                self._camera = self._parts.open_camera()
+            frame = self._camera.latest()
+        except CameraFault as fault:
+            if self._camera is not None:
+                self._camera.close()
+                self._camera = None
+                self._parts.health.count("camera_restarts")
+            self._due.camera = time.monotonic() + REOPEN_SECONDS
+            self._parts.health.fault("camera", f"{fault.code}: {fault}")
+            return None
+        if frame is not None:
+            self._parts.health.fault("camera", None)
+            self.last_frame = frame
+        return frame
+
+    def _read(self, frame: Frame) -> None:
+        began = time.monotonic_ns()
+        codes = self._reader.watch(frame.luma)
+        read_ns = time.monotonic_ns()
+        self._parts.health.frame(frame.captured_ns, (read_ns - began) / 1e6)
+        at = self._now()
+        decision = self._gate.scan([_symbol_of(code) for code in codes], at)
+        if codes:
+            self._answer(decision, frame, codes, at, read_ns)
+        else:
+            self._apply(decision, at)
+
+    def _answer(self, decision: Decision, frame: Frame, codes: list[Code], at: float, read_ns: int) -> None:
+        """Journal, then strike, then lights and screen, then the sisters: in this order and no other."""
+        text = _picked_text(codes)
+        if decision.code == Reason.NOT_A_PASS and any(looks_like_pass(code.text or "") for code in codes):
+            return  # a pass unchanged in view for long is ignored until it leaves: nothing to say to anybody
+        timeline = [(0.0, "frame"), _mark(frame, read_ns, "read"), _mark(frame, time.monotonic_ns(), "verified")]
+        written = self._apply(decision, at)
+        if written is None and decision.strike:
+            decision = Decision(Reason.STAFF_CONFIRM, asks=("journal",))
+        strike_ns = None
+        if written is not None:
+            timeline.append(_mark(frame, written.at_ns, "journal"))
+            strike_ns = self.porch.strike() if decision.strike else None
+        if strike_ns is not None:
+            timeline.append(_mark(frame, strike_ns, "strike"))
+        fresh = self.porch.show(decision, text, offline=self._is_offline())
+        if written is not None and decision.seen is not None:
+            self._tell_sisters(decision.seen, at)
+        if fresh:
+            self._publish(decision, written, frame, codes, at, strike_ns, timeline)
+
+    # --- ledger -------------------------------------------------------------------------------------------------
+
+    def _apply(self, decision: Decision, at: float) -> Written | None:
+        """Write a decision's events and changes in one commit; None where that failed (and then nothing happened).
+
+        What needed a strike and could not be written is forgotten; other changes wait in memory for the journal.
+        """
+        for alarm in decision.alarms:
+            self._parts.health.count(f"alarm_{alarm}")
+        if not (decision.events or decision.changes):
+            return Written([], time.monotonic_ns()) if self._journal_ok or not decision.strike else None
+        if not self._journal_ok:
+            return self._not_written(decision)
+        changes = [(*key, value) for key, value in self._unsaved.items()] + list(decision.changes)
+        began = time.monotonic_ns()
+        try:
+            entries = self._parts.journal.commit([self._event(d, at) for d in decision.events], changes, int(at))
+        except JournalFailed as failed:
+            self._journal_fails(failed, at)
+            return self._not_written(decision)
+        except ValueError:
+            self._parts.health.count("alarm_EVENT_SIZE")  # an event over its size: our own fault, never the disk's
+            return self._not_written(decision)
+        done = time.monotonic_ns()
+        self._parts.health.committed((done - began) / 1e6)
+        self._keep(changes)
+        if entries and self._parts.broker is not None:
+            self._parts.broker.wake()
+        return Written(entries, done)
+
+    def _event(self, draft: Draft, at: float) -> Event:
+        return Event(
+            at_ms=max(0, int(at * 1000)),
+            mono_ms=(time.monotonic_ns() - self._boot_ns) // 1_000_000,
+            boot=self._parts.journal.boot,
+            clock=_CLOCKS[self._gate.roster.clock],
+            kind=draft.kind,
+            detail=draft.detail,
+            flags=draft.flags,
+        )
+
+    def _keep(self, changes: list[Change]) -> None:
+        """The disk has these now."""
+        self._unsaved.clear()
+        for table, key, value in changes:
+            if value is None:
+                self._saved.pop((table, key), None)
+            else:
+                self._saved[table, key] = value
+
+    def _not_written(self, decision: Decision) -> None:
+        """A strike that could not be written is undone in memory too: the phone asks staff, and is not 'as before'."""
+        if decision.strike:
+            self._gate = self._new_gate()
+            at = self._now()
+            self._gate.journal(self._journal_ok, at)
+            self._gate.bus(self._bus_up, at)
+            return
+        for table, key, value in decision.changes:
+            self._unsaved[table, key] = value
+        while len(self._unsaved) > UNSAVED_MAX:
+            self._unsaved.pop(next(iter(self._unsaved)))
+
+    def _journal_fails(self, failed: JournalFailed, at: float) -> None:
+        self._journal_ok = False
+        self._parts.health.fault("journal", str(failed))
+        self._parts.health.count("alarm_JOURNAL")
+        self._gate.journal(False, at)
+
+    def _mend_journal(self, at: float) -> None:
+        try:
+            self._parts.journal.recover()
+        except JournalFailed as failed:
+            self._parts.health.fault("journal", str(failed))
+            return
+        self._journal_ok = True
+        self._parts.health.fault("journal", None)
+        self._gate.journal(True, at)
+        draft = Draft(Kind.GAP, {})
+        self._apply(Decision(Reason.OK, events=(draft,)), at)
+
+    # --- telling others -----------------------------------------------------------------------------------------
+
+    def _is_offline(self) -> bool:
+        return self._parts.broker is not None and not self._parts.broker.up
+
+    def _tell_sisters(self, seen: tuple[bytes, int, tuple[tuple[int, int], ...]], at: float) -> None:
+        if self._parts.broker is None:
+            return
+        thumb, iat, acts = seen
+        note = Note(self._config.gate.gate, thumb, iat, int(at * 1000), acts)
+        self._parts.broker.tell_sisters(build_note(self._key, note))
+
+    def _publish(
+        self,
+        decision: Decision,
+        written: Written | None,
+        frame: Frame,
+        codes: list[Code],
+        at: float,
+        strike_ns: int | None,
+        timeline: list[tuple[float, str]],
+    ) -> None:
+        """One line of /stream: no names, for there are none on a gate."""
+        entries = written.entries if written else []
+        self._parts.board.decided(
+            {
+                "code": str(decision.code),
+                "strike": strike_ns is not None,
+                "acts": [list(act) for act in decision.acts],
+                "refused": [[child, str(code)] for child, code in decision.refused],
+                "flags": [name for flag, name in _FLAGS.items() if flag in decision.flags],
+                "signal": decision.signal.value,
+                "asks": list(decision.asks),
+                "by": decision.by,
+                "gate": self._config.gate.gate,
+                "epoch": self._parts.journal.epoch,
+                "seq": entries[0].seq if entries else None,
+                "at_ms": int(at * 1000),
+                "frame_captured_ns": frame.captured_ns,
+                "strike_ns": strike_ns,
+                "timeline": [list(mark) for mark in timeline],
+                "corners": [list(corner) for corner in codes[0].corners],
+                "frame_size": [int(frame.luma.shape[1]), int(frame.luma.shape[0])],
+            }
+        )
+
+    # --- what is heard ------------------------------------------------------------------------------------------
+
+    def _hear(self, heard: Heard) -> None:
+        at = self._now()
+        if heard.what == "seen":
+            self._apply(self._gate.note(heard.payload, at), at)
+        elif heard.what == "bus":
+            self._bus_up = heard.up
+            self._apply(self._gate.bus(heard.up, at), at)
+        elif heard.what == "receipt":
+            self._gate.roster.raise_floor(heard.at - 60, at)
+        elif heard.what in _DOCUMENTS:
+            self._take_document(_DOCUMENTS[heard.what], heard.payload, at)
+        else:
+            self._parts.health.count(f"not_taken_{heard.what}")  # configuration and commands: a later version's
+
+    def _take_document(self, kind: DocumentKind, data: bytes, at: float) -> None:
+        decision = self._gate.document(kind, data, at)
+        written = self._apply(decision, at)
+        if decision.alarms:
+            self._record_health({Detail.DOCUMENT: str(decision.code)}, at)
+        elif written is not None and self._parts.broker is not None:
+            self._mode_may_have_changed(at)
+            self._parts.broker.announce()
+
+    def _record_health(self, detail: dict, at: float) -> None:
+        """At most 6 records a minute (P-3): rubbish must not wear out the disk."""
+        recent = self._health_events
+        if len(recent) == recent.maxlen and time.monotonic() - recent[0] < 60:
+            return
+        recent.append(time.monotonic())
+        self._apply(Decision(Reason.OK, events=(Draft(Kind.HEALTH, detail),)), at)
+
+    # --- now and then -------------------------------------------------------------------------------------------
+
+    def _keep_house(self, moment: float) -> None:
+        at = self._now()
+        if not self._journal_ok:
+            self._mend_journal(at)
+        if self._parts.clock.state != self._gate.roster.clock:
+            self._apply(self._gate.clock(self._parts.clock.state, at), at)
+        self._mode_may_have_changed(at)
+        self._close_day(at)
+        if moment >= self._due.counts:
+            self._due.counts = moment + COUNTS_SECONDS
+            if counts := self._gate.take_counts():
+                self._record_health({Detail.COUNTS: {str(code): n for code, n in counts.items()}}, at)
+        if moment >= self._due.purge and self._journal_ok:
+            self._due.purge = moment + PURGE_SECONDS
+            try:
+                self._parts.journal.purge(int(at))
+            except JournalFailed as failed:
+                self._journal_fails(failed, at)
+
+    def _mode_may_have_changed(self, at: float) -> None:
+        mode = self._gate.roster.mode(at)
+        if mode is not self._mode:
+            self._mode = mode
+            self._apply(Decision(Reason.OK, events=(Draft(Kind.MODE, {Detail.MODE: int(mode)}),)), at)
+            if self._parts.broker is not None:
+                self._parts.broker.announce()
+
+    def _close_day(self, at: float) -> None:
+        """When the site's local day has ended, the ledger says so: the cloud then knows that it has everything."""
+        if self._gate.roster.clock == "untrusted" or not self._journal_ok:
+            return
+        today = self._hours.school_day(at)
+        held = self._saved.get(_DAY)
+        last = date.fromordinal(int.from_bytes(held, "big")) if held else None
+        if last is not None and today <= last:
+            return
+        change: Change = (*_DAY, today.toordinal().to_bytes(4, "big"))
+        events = () if last is None else (Draft(Kind.DAY_CLOSE, {Detail.SCHOOL_DAY: last.isoformat()}),)
+        self._apply(Decision(Reason.OK, events=events, changes=(change,)), at)
+
+    def close(self) -> None:
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None
+
+
+def _symbol_of(code: Code) -> Symbol:
+    """A symbol as the decision core takes it; bytes that are no ASCII become a text that no pass can be (P5)."""
+    xs, ys = [x for x, _ in code.corners], [y for _, y in code.corners]
+    spot = (sum(xs) / 4, sum(ys) / 4, float(max(max(xs) - min(xs), max(ys) - min(ys))))
+    return Symbol(code.text if code.text is not None else code.raw.decode("latin-1"), code.format, spot=spot)
+
+
+def _picked_text(codes: list[Code]) -> str:
+    return next((c.text for c in codes if c.text and looks_like_pass(c.text)), codes[0].text or "")
+
+
+def _mark(frame: Frame, at_ns: int, name: str) -> tuple[float, str]:
+    """Milliseconds from the frame's capture to this step."""
+    return round((at_ns - frame.captured_ns) / 1e6, 2), name

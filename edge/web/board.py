@@ -1,0 +1,106 @@
+"""What the loop last showed, for whoever looks: newest facts only, handed to bounded queues.
+
+Responsible for: carrying decisions from the loop's thread to the pages' event loop without ever making it wait.
+Not responsible for: HTTP (pages.py), choosing words (feedback.py, screen.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from edge.feedback import IDLE, Feedback
+
+VIEWERS_MAX = 16  # streams open at once
+QUEUE_MAX = 64  # events waiting for one slow viewer; the oldest goes first
+HISTORY_MAX = 20
+
+
+class TooManyViewers(Exception):
+    """VIEWERS_MAX streams are open already."""
+
+
+class Viewer:
+    """One open stream: events as JSON lines, in the pages' event loop."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[str] = deque(maxlen=QUEUE_MAX)
+        self._ready = asyncio.Event()
+
+    def put(self, line: str) -> None:
+        """Called by the loop's thread. Never waits."""
+        self._waiting.append(line)
+        try:
+            self._loop.call_soon_threadsafe(self._ready.set)
+        except RuntimeError:
+            pass  # the pages are stopping; this viewer is gone with them
+
+    async def take(self, seconds: float) -> str | None:
+        """Return the next line, or None when there was none for so long."""
+        if not self._waiting:
+            self._ready.clear()
+            try:
+                await asyncio.wait_for(self._ready.wait(), seconds)
+            except TimeoutError:
+                return None
+        return self._waiting.popleft() if self._waiting else None
+
+
+class Board:
+    """Decisions and faces as they happen. status and picture are asked of the loop's side when somebody looks."""
+
+    def __init__(self, status: Callable[[], dict[str, Any]], picture: Callable[[], bytes | None]) -> None:
+        self.status, self.picture = status, picture
+        self._lock = threading.Lock()
+        self._viewers: list[Viewer] = []
+        self._face = face_line(IDLE)
+        self.history: deque[dict[str, Any]] = deque(maxlen=HISTORY_MAX)
+
+    def decided(self, decision: dict[str, Any]) -> None:
+        """One decision, as the stream says it."""
+        self.history.append(decision)
+        self._send("decisions", json.dumps(decision, separators=(",", ":")))
+
+    def show(self, feedback: Feedback) -> None:
+        """What the screen shows from now on."""
+        self._face = face_line(feedback)
+        self._send("faces", self._face)
+
+    def watch(self, topic: str) -> Viewer:
+        """Open a stream of "decisions" or "faces" (which begins with the present one)."""
+        viewer = Viewer(topic)
+        with self._lock:
+            if len(self._viewers) >= VIEWERS_MAX:
+                raise TooManyViewers
+            self._viewers.append(viewer)
+        if topic == "faces":
+            viewer.put(self._face)
+        return viewer
+
+    def leave(self, viewer: Viewer) -> None:
+        with self._lock:
+            if viewer in self._viewers:
+                self._viewers.remove(viewer)
+
+    def _send(self, topic: str, line: str) -> None:
+        with self._lock:
+            for viewer in self._viewers:
+                if viewer.topic == topic:
+                    viewer.put(line)
+
+
+def face_line(feedback: Feedback) -> str:
+    return json.dumps(
+        {
+            "face": feedback.face.value,
+            "words": feedback.words.value,
+            "seconds": feedback.seconds,
+            "offline": feedback.offline,
+        }
+    )
