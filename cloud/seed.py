@@ -228,6 +228,8 @@ def _load_staff(loading: _Loading, member: StaffPart) -> None:
     identity.grant_role(
         loading.tx, loading.district, person_id, Role(member.role), loading.first_day, school_id=school_id
     )
+    if member.powers:  # A staff pass lives on a phone, too.
+        loading.answer["pairing"][member.key] = _pairing_code(loading, person_id)
     _link(loading, member.key, person_id, Door.SCHOOL)
 
 
@@ -268,9 +270,7 @@ def _load_guardian(loading: _Loading, guardian: GuardianPart) -> None:
         str(site): attendance.ref_of(loading.tx, loading.district, site, person_id=person_id) for site in sites
     }
     if guardian.wants == "phone":
-        loading.answer["pairing"][guardian.key] = passes.new_pairing_code(
-            loading.tx, loading.settings.secret, loading.district, person_id, loading.now
-        )
+        loading.answer["pairing"][guardian.key] = _pairing_code(loading, person_id)
     _link(loading, guardian.key, person_id, Door.FAMILY)
 
 
@@ -294,6 +294,12 @@ def _person(loading: _Loading, key: str, given: str, family: str, language: str,
     if address:
         loading.by_email[address] = person_id
     return person_id
+
+
+def _pairing_code(loading: _Loading, person_id: UUID) -> str:
+    return passes.new_pairing_code(
+        loading.tx, loading.settings.secret, loading.district, person_id, loading.now
+    )
 
 
 def _link(loading: _Loading, key: str, person_id: UUID, door: Door) -> None:

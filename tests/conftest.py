@@ -61,7 +61,7 @@ def migrated_template(database_server: RunningDatabase) -> str:
 @pytest.fixture
 def empty_database(database_server: RunningDatabase) -> Iterator[Clone]:
     """A database with nothing in it."""
-    yield from _made(database_server, "template1")
+    yield from _made(database_server, "template0")
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 MIGRATIONS = Path(__file__).parent.parent / "schema" / "migrations"
+TIMESCALE = MIGRATIONS.parent / "timescale.sql"  # Repeatable: hypertables, where the extension is.
 LOCK_KEY = 0x706F7274  # "port": any constant does, as long as it stays the same.
 OWNER = "portillon_owner"
 APP = "portillon_app"
@@ -69,7 +70,16 @@ def migrate(owner_url: str, folder: Path = MIGRATIONS) -> list[str]:
         waiting = [migration for migration in files if migration.name not in applied]
         for migration in waiting:
             _run(connection, migration)
+        if folder == MIGRATIONS:
+            use_timescale(connection)
         return [migration.name for migration in waiting]
+
+
+def use_timescale(connection: psycopg.Connection[Any]) -> None:
+    """Turn the large tables into hypertables where this database has the extension; a second time changes nothing."""
+    if _has(connection, "SELECT 1 FROM pg_extension WHERE extname = %s", "timescaledb") and TIMESCALE.exists():
+        with connection.transaction():
+            connection.execute(TIMESCALE.read_bytes())
 
 
 def state(connection: psycopg.Connection[Any], folder: Path = MIGRATIONS) -> list[str]:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
-ESCORT_SLOTS = (1, 2, 3, 4, 5)  # MISSION S1.18: five escorts at any instant, parents included.
+from protocols.limits import ESCORTS_PER_CHILD_MAX
+
+ESCORT_SLOTS = tuple(range(1, ESCORTS_PER_CHILD_MAX + 1))
 
 
 @dataclass(frozen=True)

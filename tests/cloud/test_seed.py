@@ -53,7 +53,7 @@ def test_a_district_gives_codes_links_and_numbers(database: Database, settings: 
     answer = loaded(database, settings, a_file())
     assert set(answer) == {"district", "pairing", "links", "holders"}
     assert set(answer["links"]) == {"t1", "h1", "g1", "g2", "o1"}
-    assert set(answer["pairing"]) == {"g1"}
+    assert set(answer["pairing"]) == {"g1", "t1", "h1"}
     assert len(answer["pairing"]["g1"]) == 8
     assert set(answer["holders"]["g1"]) == {"101"}
 

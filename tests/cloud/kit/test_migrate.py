@@ -13,6 +13,7 @@ from cloud.kit.migrate import (
     migrations,
     prepare,
     state,
+    use_timescale,
 )
 from tests.conftest import Clone
 
@@ -27,7 +28,8 @@ CATALOG = {
     "policies": "SELECT tablename, policyname, permissive, roles::text, cmd, qual, with_check FROM pg_policies",
     "walls": "SELECT oid::regclass::text, relkind::text, relrowsecurity, relforcerowsecurity FROM pg_class"
              " WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S')",
-    "functions": "SELECT p.oid::regprocedure::text, pg_get_functiondef(p.oid), p.proacl::text, p.proowner::regrole::text"
+    "functions": "SELECT p.oid::regprocedure::text, pg_get_functiondef(p.oid), p.proacl::text,"
+                 " p.proowner::regrole::text"
                  " FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND NOT EXISTS"
                  " (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')",
     "triggers": "SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal",
@@ -51,6 +53,7 @@ def test_the_schema_file_equals_the_sum_of_the_migrations(clone: Clone, empty_da
         prepare(connection)
         connection.execute("SET ROLE portillon_owner")
         connection.execute(SCHEMA.read_bytes())
+        use_timescale(connection)
     by_migrations, by_file = catalog(clone.owner_url), catalog(empty_database.owner_url)
     for what in CATALOG:
         assert by_file[what] == by_migrations[what], what
