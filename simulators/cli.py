@@ -120,7 +120,9 @@ def stack_up(
 @stack_app.command("down")
 def stack_down(directory: Directory, as_json: AsJson = False) -> None:
     """Stop every part; the data stays."""
-    stopped = _made_stack(directory).down()
+    from simulators.stack import Stack
+
+    stopped = Stack(directory).down()  # also of a stack whose making was interrupted
     if as_json:
         print_json({"dir": str(directory.absolute()), "stopped": stopped})
     else:

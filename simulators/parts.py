@@ -34,6 +34,7 @@ from simulators.processes import (
 READY_SECONDS_MAX = 45.0  # the slowest start seen on two busy cores was 9 s
 SETTLED_SECONDS = 0.5  # a part with nothing to ask must at least live so long
 HEALTH_ANSWER_SECONDS_MAX = 3.0
+POLICY = "KR1"
 
 Json = dict[str, Any]
 
@@ -134,7 +135,7 @@ def gate_status(url: str) -> Json:
 def gate_is_served(url: str) -> bool:
     """Return whether a gate runs, hears its broker and holds a policy list: from then on it opens by itself."""
     status = gate_status(url)
-    return bool(status)
+    return bool(status.get("healthy")) and status.get("broker") == "up" and POLICY in status.get("documents", {})
 
 
 def clean_environment(settings: dict[str, str]) -> dict[str, str]:
