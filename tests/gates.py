@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from nacl.signing import SigningKey
+
 from cloud.fleet import service as fleet
 from cloud.kit.db import Database
-from nacl.signing import SigningKey
 from protocols import chain
 from protocols.events import Clock, Detail, Event, Kind, Segment, build_segment, load_segment
-
 from tests.cast import NOW, Cast
 
 

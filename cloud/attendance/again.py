@@ -12,7 +12,7 @@ from cloud.attendance.facts import PASS_KINDS, TAKEN, Reading
 from protocols.documents import CustodyRule, PolicyList
 from protocols.passes import IN, OUT
 from protocols.reasons import Reason
-from protocols.rules import Circumstances, Hours, Request, judge_child
+from protocols.rules import Circumstances, Hours, Request, custody_says, judge_child
 
 ALWAYS = Hours(UTC)  # opening hours are the gate's configuration: they are not judged again here
 RIGHTS_REFUSALS = frozenset({Reason.NOT_ALLOWED, Reason.CUSTODY})
@@ -20,7 +20,7 @@ RIGHTS_REFUSALS = frozenset({Reason.NOT_ALLOWED, Reason.CUSTODY})
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What the cloud knows of one site: perms by (holder, child), and custody rules by child, as numbers of the site."""
+    """What the cloud knows of a site, by its numbers: perms of (holder, child), and custody rules of a child."""
 
     perms: Mapping[tuple[int, int], int] = field(default_factory=dict)
     custody: Mapping[int, tuple[CustodyRule, ...]] = field(default_factory=dict)
@@ -36,7 +36,9 @@ class Difference:
     cloud_says: str
 
 
-def differences(reading: Reading, kind: int, at: float, known: Knowledge, presence: Mapping[int, int]) -> list[Difference]:
+def differences(
+    reading: Reading, kind: int, at: float, known: Knowledge, presence: Mapping[int, int]
+) -> list[Difference]:
     """Return where the cloud decides otherwise. presence: child -> IN or OUT before this event, where known."""
     if kind not in PASS_KINDS or reading.direction not in (IN, OUT):
         return []
@@ -55,6 +57,8 @@ def _verdict(child: int, reading: Reading, at: float, known: Knowledge, presence
     policy = PolicyList(site=0, version=0, iat=int(at), next_update=int(at), custody=rules) if rules else None
     circumstances = Circumstances(at, ALWAYS, presence.get, policy)
     request = Request(reading.holder, reading.direction, ((child, 0),))
+    if custody_says(child, request, circumstances) == Reason.CUSTODY:  # before the right, which an order takes away
+        return Reason.CUSTODY
     return judge_child(child, known.perms.get((reading.holder, child), 0), request, circumstances)
 
 

@@ -62,7 +62,9 @@ def read_event(event: Event) -> Reading:
     return Reading(code, direction, holder, staff, children, 0 if good else NOT_UNDERSTOOD)
 
 
-def _children(kind: int, code: str, direction: int, asked: dict[int, Any], missed: dict[int, Any]) -> tuple[ChildFact, ...]:
+def _children(
+    kind: int, code: str, direction: int, asked: dict[int, Any], missed: dict[int, Any]
+) -> tuple[ChildFact, ...]:
     taken = kind in MOVING_KINDS and direction in (IN, OUT) and (code in TAKEN or kind in STAFF_KINDS and not code)
     rows = []
     for child, perms in asked.items():
@@ -74,7 +76,12 @@ def _children(kind: int, code: str, direction: int, asked: dict[int, Any], misse
 def _code(value: Any) -> tuple[str, bool]:
     if value is None:
         return "", True
-    good = type(value) is str and value.isascii() and value.replace("_", "").isalnum() and len(value) <= CODE_CHARACTERS_MAX
+    good = (
+        type(value) is str
+        and value.isascii()
+        and value.replace("_", "").isalnum()
+        and len(value) <= CODE_CHARACTERS_MAX
+    )
     return (value, True) if good else ("", False)
 
 
@@ -119,3 +126,11 @@ def close_of(event: Event) -> date | None:
         return date.fromisoformat(day[:10])
     except ValueError:
         return None
+
+
+def corrects(event: Event) -> tuple[int, int] | None:
+    """Return (epoch, seq) that a correction (kind 4) of the same gate points at, or None."""
+    pointed = event.detail.get(Detail.CORRECTS)
+    if event.kind != Kind.CORRECTION or type(pointed) is not list or len(pointed) != 2:
+        return None
+    return (pointed[0], pointed[1]) if all(type(number) is int for number in pointed) else None

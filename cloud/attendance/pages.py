@@ -73,7 +73,10 @@ def _cards(reader: Reader, actor: Actor, children: Iterable[FamilyChild]) -> dic
     """Draw each child by the clock of its own school."""
     return {
         str(child.child_id): fragment(
-            Reader(reader.language, child.timezone), "attendance/child.html", child=child, reader_id=actor.person_id,
+            Reader(reader.language, child.timezone),
+            "attendance/child.html",
+            child=child,
+            reader_id=actor.person_id,
             relations=RELATIONS,
         )
         for child in children
@@ -90,8 +93,15 @@ def day_page(request: Request, actor: SchoolActor, tx: SchoolTx, chosen: Chosen 
     query = f"?class={chosen}" if chosen else ""
     choices = schools.classes(tx, actor.district_id, school.id)
     return page(
-        request, "attendance/day.html", _reader(request, actor, school), school=school, given=actor.given,
-        choices=choices, chosen=chosen, stream=f"/school/day/stream{query}", **told,
+        request,
+        "attendance/day.html",
+        _reader(request, actor, school),
+        school=school,
+        given=actor.given,
+        choices=choices,
+        chosen=chosen,
+        stream=f"/school/day/stream{query}",
+        **told,
     )
 
 

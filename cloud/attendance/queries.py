@@ -427,3 +427,37 @@ def moves_of_day(tx: Transaction, district_id: UUID, school_day: date) -> list[M
              AND child_id IS NOT NULL ORDER BY occurred_at, seq""",
         {"district_id": district_id, "day": school_day},
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CorrectionRow:
+    gate: int
+    body: bytes
+
+
+def corrections(tx: Transaction, district_id: UUID, school_day: date) -> list[CorrectionRow]:
+    return many(
+        tx, CorrectionRow,
+        """SELECT gate, body FROM attendance_event
+           WHERE district_id = %(district_id)s AND school_day = %(day)s AND kind = 4 AND part = 0""",
+        {"district_id": district_id, "day": school_day},
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RefusalRow:
+    site: int
+    child_ref: int | None
+    code: str
+
+
+def refusals_of(
+    tx: Transaction, district_id: UUID, gate: int, epoch: int, seq: int, occurred_at: datetime
+) -> list[RefusalRow]:
+    return many(
+        tx, RefusalRow,
+        """SELECT site, child_ref, coalesce(nullif(child_code, ''), code) AS code FROM attendance_event
+           WHERE district_id = %(district_id)s AND occurred_at = %(occurred_at)s AND gate = %(gate)s
+             AND epoch = %(epoch)s AND seq = %(seq)s""",
+        {"district_id": district_id, "gate": gate, "epoch": epoch, "seq": seq, "occurred_at": occurred_at},
+    )  # fmt: skip

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from cloud.attendance import queries
 from cloud.attendance.again import Difference
-from cloud.attendance.facts import NOT_UNDERSTOOD, STAFF_KINDS, TIME_UNUSABLE, close_of
+from cloud.attendance.facts import NOT_UNDERSTOOD, STAFF_KINDS, TIME_UNUSABLE, close_of, corrects
 from cloud.attendance.ledger import ZERO_HEAD, Book, Placement, Standing, needs_history, place
 from cloud.attendance.model import (
     DaySheet,
@@ -30,9 +30,11 @@ from cloud.kit.clock import school_day as local_day
 from cloud.kit.db import Transaction
 from cloud.kit.ids import new_reference
 from cloud.kit.live import announce
-from protocols.events import Detail, Segment
+from protocols.canonical import decode
+from protocols.events import Detail, Event, Segment
 from protocols.limits import SEGMENT_EVENTS_MAX
 from protocols.passes import IN, OUT
+from protocols.reasons import HEAD_ALERTS
 
 SEQ_MAX = 2**62  # beyond it is no ledger, whatever the wire allows (a gate writes 3,000 events a day)
 SILENT_AFTER = timedelta(minutes=5)  # a gate not heard for so long: whoever is missing is unknown, not absent (P44)
@@ -164,7 +166,7 @@ def _store(
             rows += made
             moves += moves_of(fact, made)
     _insert(tx, district_id, receipts, forks, rows, moves, recorded, now)
-    _close_days(tx, district_id, recorded.facts, batch, placed)
+    _close_days(tx, district_id, recorded.facts)
 
 
 _UTC = ZoneInfo("UTC")
@@ -199,10 +201,8 @@ def _whereabouts(tx: Transaction, district_id: UUID, moves: list[Move], rows: li
             for row in known if row.state != "absent" and row.since <= first.get(row.child_id, row.since)}  # fmt: skip
 
 
-def _close_days(tx: Transaction, district_id: UUID, facts: Iterable[NewFact], batch: Sequence[Sent],
-                placed: Sequence[Placement]) -> None:  # fmt: skip
+def _close_days(tx: Transaction, district_id: UUID, facts: Iterable[NewFact]) -> None:
     """A gate says that its day is over: complete, as every seq up to that event is held (P-5)."""
-    del batch, placed
     for fact in facts:
         day = close_of(fact.event)
         if day is not None:
@@ -250,11 +250,29 @@ def dues_since(tx: Transaction, district_id: UUID, since: datetime) -> list[Due]
             for row in queries.recent_ledgers(tx, district_id, since)]  # fmt: skip
 
 
-def raise_incidents(tx: Transaction, district_id: UUID, fact: NewFact, found: Iterable[Difference], now: datetime) -> None:
+def raise_incidents(
+    tx: Transaction, district_id: UUID, fact: NewFact, found: Iterable[Difference], now: datetime
+) -> None:
     """Enter where the cloud decides otherwise than the gate: once for each event, code and child."""
     for one in found:
         queries.insert_incident(tx, district_id, fact.site, fact.gate, fact.epoch, fact.seq, one.code, one.child,
                                 one.gate_said, one.cloud_says, now)  # fmt: skip
+
+
+def enter_alert(
+    tx: Transaction, district_id: UUID, gate: int, epoch: int, seq: int, occurred_at: datetime, now: datetime
+) -> None:
+    """Enter a refusal of which the head hears (P-3: revoked, blocked, custody), one incident a child. Idempotent."""
+    for row in queries.refusals_of(tx, district_id, gate, epoch, seq, occurred_at):
+        if row.code in HEAD_ALERTS:
+            queries.insert_incident(tx, district_id, row.site, gate, epoch, seq, row.code, row.child_ref, row.code,
+                                    row.code, now)  # fmt: skip
+
+
+def school_day(tx: Transaction, district_id: UUID, fact: NewFact) -> date:
+    """Return the local date of the school to which a fact belongs."""
+    zone = {row.site: row.timezone for row in queries.zones(tx, district_id)}.get(fact.site, "UTC")
+    return local_day(fact.occurred_at, zone)
 
 
 def incidents(tx: Transaction, district_id: UUID, site: int | None = None) -> list[Incident]:
@@ -263,11 +281,17 @@ def incidents(tx: Transaction, district_id: UUID, site: int | None = None) -> li
 
 
 def rebuild_day(tx: Transaction, district_id: UUID, school_day: date) -> int:
-    """Derive a day anew from its events; return how many children it has. The result is what record_batch made."""
+    """Derive a day anew from its events; return how many children it has. What a correction points at counts no more."""
+    corrected = {
+        (row.gate, *pointed)
+        for row in queries.corrections(tx, district_id, school_day)
+        if (pointed := corrects(Event.from_value(decode(row.body)))) is not None
+    }
     moves = [
         Move(row.child_id, row.school_day, row.occurred_at, row.direction, row.site, row.kind in STAFF_KINDS,
              row.person_id, row.staff_id, row.gate, row.epoch, row.seq)
         for row in queries.moves_of_day(tx, district_id, school_day)
+        if (row.gate, row.epoch, row.seq) not in corrected
     ]  # fmt: skip
     queries.wipe_days(tx, district_id, school_day)
     rows = days_of(moves)

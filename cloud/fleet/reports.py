@@ -105,8 +105,11 @@ def _pair(value: Any) -> list[float | int] | None:
 def _documents(value: Any) -> dict[str, int] | None:
     if not isinstance(value, dict):
         return None
-    good = {name: version for name, version in list(value.items())[:DOCUMENTS_MAX]
-            if _text(name) and isinstance(version, int) and not isinstance(version, bool) and 0 <= version < 2**32}
+    good = {
+        name: version
+        for name, version in list(value.items())[:DOCUMENTS_MAX]
+        if _text(name) and isinstance(version, int) and not isinstance(version, bool) and 0 <= version < 2**32
+    }
     return good
 
 

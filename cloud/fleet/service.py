@@ -7,7 +7,7 @@ The only door of this slice. Not responsible for: signing the list of gates (clo
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from cloud.fleet import queries
@@ -15,6 +15,7 @@ from cloud.fleet.model import Alarm, Gate, GateIdentity, GateLine, SiteWithGates
 from cloud.fleet.reports import StateReport, TelemetryReport
 from cloud.kit.db import RuleBroken, Transaction
 from cloud.kit.errors import N_, Answer, Refused
+from cloud.kit.jobs import happened
 from cloud.kit.live import announce
 from protocols.cose import is_valid_ed25519
 from protocols.limits import PACKET_BYTES_MAX, UINT32_MAX
@@ -23,7 +24,7 @@ from protocols.limits import PACKET_BYTES_MAX, UINT32_MAX
 class GateRefused(Refused):
     """A gate cannot be registered, approved or found."""
 
-    answers = {
+    answers: ClassVar = {
         "GATE_UNKNOWN": Answer(404, N_("No gate has this number here."), N_("Look at the list of gates.")),
         "GATE_NUMBER_TAKEN": Answer(409, N_("This gate number is in use."), N_("Choose another number.")),
         "GATE_KEY_TAKEN": Answer(409, N_("Another gate has this key."), N_("Make a new key on the gate.")),
@@ -52,6 +53,7 @@ def register_gate(
     kept = gate_of(tx, district_id, gate)
     if kept.public_key != public_key or kept.site != site:
         raise GateRefused("GATE_NUMBER_TAKEN")
+    happened(tx, "GateRegistered", district_id, site=site, gate=gate)
     return kept
 
 
@@ -67,12 +69,14 @@ def approve_gate(tx: Transaction, district_id: UUID, gate: int, now: datetime) -
     """Believe a gate from now on. A revoked gate stays revoked: it is claimed anew with another number."""
     if not queries.set_approved(tx, district_id, gate, now):
         raise GateRefused("GATE_UNKNOWN")
+    happened(tx, "GateRegistered", district_id, site=gate_of(tx, district_id, gate).site, gate=gate)
 
 
 def revoke_gate(tx: Transaction, district_id: UUID, gate: int, now: datetime) -> None:
     """Believe a gate no longer; what it sent before stays. Sisters learn it by the next KL1."""
     if not queries.set_revoked(tx, district_id, gate, now):
         raise GateRefused("GATE_UNKNOWN")
+    happened(tx, "GateRevoked", district_id, site=gate_of(tx, district_id, gate).site, gate=gate)
 
 
 def gates_by_number(tx: Transaction, numbers: Iterable[int]) -> dict[int, GateIdentity]:
@@ -93,6 +97,11 @@ def gate_entries(tx: Transaction, district_id: UUID, site: int) -> list[tuple[in
         for gate in queries.gates(tx, district_id, site)
         if gate.approved_at
     ]
+
+
+def document_versions(tx: Transaction, district_id: UUID) -> list[tuple[int, str, int]]:
+    """Return (site, domain, newest version) of every signed document of the district."""
+    return [(row.site, row.domain, row.version) for row in queries.newest_documents(tx, district_id)]
 
 
 def apply_state(tx: Transaction, district_id: UUID, gate: int, report: StateReport, now: datetime) -> bool:

@@ -74,7 +74,9 @@ def load_ring(keys_dir: Path, now: float) -> KeyRing:
     for role, key in keys:
         public = bytes(key.verify_key)
         if seen.setdefault(public, role) != role or public == root_public:
-            raise KeysRefused("KEY_TWO_ROLES", f"{seen[public]} and {role}", "Make a new key: `portillon-cloud keys rotate`.")
+            raise KeysRefused(
+                "KEY_TWO_ROLES", f"{seen[public]} and {role}", "Make a new key: `portillon-cloud keys rotate`."
+            )
     return KeyRing(keys, trust, trust_bytes, root_public)
 
 

@@ -37,9 +37,7 @@ def count_guess(tx: Transaction, address_hash: bytes, now: datetime, window_bega
 
 
 def find_code(tx: Transaction, code_hash: bytes, now: datetime) -> FoundCode | None:
-    return one_or_none(
-        tx, FoundCode, "SELECT district_id, id FROM pairing_code_district(%s, %s)", (code_hash, now)
-    )
+    return one_or_none(tx, FoundCode, "SELECT district_id, id FROM pairing_code_district(%s, %s)", (code_hash, now))
 
 
 def end_codes_of(tx: Transaction, district_id: UUID, person_id: UUID, now: datetime) -> None:
@@ -220,18 +218,19 @@ def insert_card(tx: Transaction, district_id: UUID, serial: str, cti: bytes, per
     )
 
 
-def revoke_credential(tx: Transaction, district_id: UUID, cti: bytes, now: datetime) -> int:
-    """Return how many ended (0: unknown or ended before); the printed card of it ends as well."""
+def revoke_credential(tx: Transaction, district_id: UUID, cti: bytes, now: datetime) -> int | None:
+    """End a credential, and the printed card of it; return its site, or None: unknown or ended before."""
     tx.execute(
         """UPDATE card SET revoked_at = coalesce(revoked_at, %(now)s)
            WHERE district_id = %(district_id)s AND cti = %(cti)s""",
         {"district_id": district_id, "cti": cti, "now": now},
     )
-    return tx.execute(
+    return one_or_none(
+        tx, int,
         """UPDATE credential SET revoked_at = %(now)s
-           WHERE district_id = %(district_id)s AND cti = %(cti)s AND revoked_at IS NULL""",
+           WHERE district_id = %(district_id)s AND cti = %(cti)s AND revoked_at IS NULL RETURNING site""",
         {"district_id": district_id, "cti": cti, "now": now},
-    ).rowcount
+    )  # fmt: skip
 
 
 def block_holder(tx: Transaction, district_id: UUID, site: int, person_id: UUID, now: datetime) -> None:

@@ -17,6 +17,7 @@ from cloud.attendance.service import presence_of, ref_of, references_of_site
 from cloud.kit.db import RuleBroken, Transaction
 from cloud.kit.errors import N_, Answer, Refused
 from cloud.kit.ids import new_id
+from cloud.kit.jobs import happened
 from cloud.passes import queries
 from cloud.passes.keys import KeyRing
 from cloud.passes.model import (
@@ -36,7 +37,7 @@ from cloud.passes.model import (
 from cloud.passes.policy import LiveCredential, PolicyContent, custody_rules, overstated
 from protocols.canonical import decode, encode
 from protocols.cose import Sign1, kid_of
-from protocols.documents import PolicyList, build_policy_list
+from protocols.documents import CustodyRule, PolicyList, build_policy_list
 from protocols.limits import (
     CTI_BYTES,
     PAIRING_DIGITS,
@@ -135,6 +136,11 @@ def finish_pairing(tx: Transaction, found: FoundCode, key: object, proof: bytes,
     return phone
 
 
+def is_family(tx: Transaction, district_id: UUID, person_id: UUID, now: datetime) -> bool:
+    """Return whether this adult brings or collects any child: decides which pages a paired phone opens."""
+    return bool(queries.rights(tx, district_id, now, person_id=person_id))
+
+
 def phones_of(tx: Transaction, district_id: UUID, person_id: UUID) -> list[Phone]:
     """Return the phones of a person that are paired now."""
     return queries.phones_of(tx, district_id, person_id)
@@ -147,7 +153,10 @@ def phone_of_thumb(tx: Transaction, district_id: UUID, thumb: bytes) -> Phone | 
 
 def revoke_phone(tx: Transaction, district_id: UUID, person_id: UUID, phone_id: UUID, now: datetime) -> bool:
     """Take a phone away; its thumb goes on the policy lists. Return whether it was paired."""
-    return queries.revoke_phone(tx, district_id, person_id, phone_id, now) == 1
+    revoked = queries.revoke_phone(tx, district_id, person_id, phone_id, now) == 1
+    if revoked:
+        happened(tx, "PhoneRevoked", district_id)
+    return revoked
 
 
 def _code_hash(secret: bytes, code: str) -> bytes:
@@ -157,8 +166,7 @@ def _code_hash(secret: bytes, code: str) -> bytes:
 def _device(key: object) -> DeviceKey | None:
     try:
         return DeviceKey.from_cose(key)
-    except Exception as error:  # PassRefused(BAD_KEY); whatever else a hostile key provokes is the same no
-        del error
+    except PassRefused:
         return None
 
 
@@ -223,9 +231,11 @@ def offers(tx: Transaction, ring: KeyRing, district_id: UUID, phone: Phone, now:
     return found
 
 
-def issue_card_for(tx: Transaction, ring: KeyRing, district_id: UUID, person_id: UUID, site: int, now: datetime) -> Issued:
+def issue_card_for(
+    tx: Transaction, ring: KeyRing, district_id: UUID, person_id: UUID, site: int, now: datetime
+) -> Issued:
     """Issue the bytes of a printed card for everything this adult may do at a site. Raises Refused("NOT_FOUND")."""
-    groups = [group for group in grouped_by_site(queries.rights(tx, district_id, now, person_id=person_id, site=site))]
+    groups = grouped_by_site(queries.rights(tx, district_id, now, person_id=person_id, site=site))
     if not groups:
         raise Refused("NOT_FOUND")
     rights = [[ref_of(tx, district_id, site, child_id=right.child_id), right.perms] for right in groups[0]]
@@ -242,17 +252,21 @@ def issue_card_for(tx: Transaction, ring: KeyRing, district_id: UUID, person_id:
 
 def revoke_credential(tx: Transaction, district_id: UUID, cti: bytes, now: datetime) -> bool:
     """End one credential or card; it goes on its site's policy list. Return whether it was running."""
-    return queries.revoke_credential(tx, district_id, cti, now) == 1
+    site = queries.revoke_credential(tx, district_id, cti, now)
+    if site is not None:
+        happened(tx, "CredentialRevoked", district_id, site=site)
+    return site is not None
 
 
 def block_holder(tx: Transaction, district_id: UUID, site: int, person_id: UUID, now: datetime) -> None:
     """Refuse everything issued to this person for this site until now (P-3 HOLDER_BLOCKED)."""
     ref_of(tx, district_id, site, person_id=person_id)
     queries.block_holder(tx, district_id, site, person_id, now)
+    happened(tx, "HolderBlocked", district_id, site=site)
 
 
 def revoke_issuer(tx: Transaction, kid: bytes, now: datetime) -> None:
-    """Put an issuer's key on every policy list (P32). tx: untenanted."""
+    """Put an issuer's key on every policy list (P32), at their next compilation. tx: untenanted."""
     queries.insert_revoked_issuer(tx, kid, now)
 
 
@@ -306,10 +320,7 @@ def policy_content(tx: Transaction, district_id: UUID, site: int, now: datetime)
     timezone = queries.timezone_of_site(tx, district_id, site) or "UTC"
     rows = queries.escort_rows(tx, district_id, site, now)
     children, people = references_of_site(tx, district_id, site)
-    held: dict[tuple[int, int], int] = {}
-    for right in queries.rights(tx, district_id, now, site=site):
-        pair = (people.get(right.person_id, 0), children.get(right.child_id, 0))
-        held[pair] = held.get(pair, 0) | right.perms
+    held, _ = knowledge_of_site(tx, district_id, site, now)
     live = [LiveCredential(one.cti, one.holder, tuple((child, perms) for child, perms in one.rights))
             for one in queries.live_credentials(tx, district_id, site, now)]  # fmt: skip
     revocations = Revocations(
@@ -319,6 +330,22 @@ def policy_content(tx: Transaction, district_id: UUID, site: int, now: datetime)
         kids=frozenset(queries.revoked_issuers(tx)),
     )
     return PolicyContent(revocations, custody_rules(rows, children | people, timezone, now))
+
+
+def knowledge_of_site(
+    tx: Transaction, district_id: UUID, site: int, at: datetime
+) -> tuple[dict[tuple[int, int], int], dict[int, tuple[CustodyRule, ...]]]:
+    """Return perms by (holder, child) and custody rules by child, as the site's numbers: for the second judgement."""
+    children, people = references_of_site(tx, district_id, site)
+    perms: dict[tuple[int, int], int] = {}
+    for right in queries.rights(tx, district_id, at, site=site):
+        pair = (people.get(right.person_id, 0), children.get(right.child_id, 0))
+        perms[pair] = perms.get(pair, 0) | right.perms
+    zone = queries.timezone_of_site(tx, district_id, site) or "UTC"
+    custody: dict[int, tuple[CustodyRule, ...]] = {}
+    for rule in custody_rules(queries.escort_rows(tx, district_id, site, at), children | people, zone, at):
+        custody[rule.child] = (*custody.get(rule.child, ()), rule)
+    return perms, custody
 
 
 def compile_policy(tx: Transaction, ring: KeyRing, district_id: UUID, site: int, now: datetime) -> SignedDocument:
@@ -332,7 +359,9 @@ def compile_policy(tx: Transaction, ring: KeyRing, district_id: UUID, site: int,
         policy = PolicyList(site, version, iat, iat + POLICY_NEXT_UPDATE_SECONDS, content.revocations, content.custody)
         return build_policy_list(ring.signing_key(Role.POLICY, now.timestamp()), policy)
 
-    return keep_document(tx, district_id, site, "KR1", content.digest, now, sign, timedelta(seconds=POLICY_SIGN_SECONDS))
+    return keep_document(
+        tx, district_id, site, "KR1", content.digest, now, sign, timedelta(seconds=POLICY_SIGN_SECONDS)
+    )
 
 
 def keep_document(

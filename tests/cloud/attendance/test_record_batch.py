@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+
 from cloud.attendance import service as attendance
 from cloud.attendance.model import Recorded, Sent
 from cloud.kit.db import Database
 from protocols.events import Detail, Kind
-
 from tests.cast import NOW, Cast, a_district
 from tests.conftest import Clone
 from tests.gates import Ledger, a_gate, an_arrival, an_event, number_of
@@ -44,7 +44,9 @@ def family(database: Database, cast: Cast) -> tuple[int, int, int]:
             number_of(database, cast, child=cast.timur))  # fmt: skip
 
 
-def test_an_arrival_is_stored_once_and_due_for_a_receipt(database: Database, cast: Cast, gate: Ledger, clone: Clone) -> None:
+def test_an_arrival_is_stored_once_and_due_for_a_receipt(
+    database: Database, cast: Cast, gate: Ledger, clone: Clone
+) -> None:
     gate.write(an_event(Kind.BOOT), an_arrival(*family(database, cast)))
     recorded = record(database, cast, gate.segment())
     assert [astuple(due) for due in recorded.dues] == [(11, 1, 1, gate.head(2), ())]
@@ -113,7 +115,9 @@ def test_a_fork_is_kept_beside_and_receipted_by_its_own_head(
     assert [row[2:4] for row in stored(clone)][-2:] == [(3, 1), (4, 1)]
 
 
-def test_a_third_copy_of_the_card_is_a_branch_of_its_own(database: Database, cast: Cast, gate: Ledger, clone: Clone) -> None:
+def test_a_third_copy_of_the_card_is_a_branch_of_its_own(
+    database: Database, cast: Cast, gate: Ledger, clone: Clone
+) -> None:
     gate.write(an_event(Kind.BOOT))
     record(database, cast, gate.segment())
     for mono_ms in (5, 6):
@@ -133,7 +137,12 @@ def test_a_child_nobody_knows_is_stored_and_marked(database: Database, cast: Cas
 def test_an_event_whose_detail_is_nonsense_is_stored_and_named_in_the_receipt(
     database: Database, cast: Cast, gate: Ledger, clone: Clone
 ) -> None:
-    poison = {Detail.HOLDER: "x", Detail.CHILDREN: [[1], "y", [0, 1], [2, None]], Detail.CODE: "\x1b[2J", Detail.DIRECTION: 9}
+    poison = {
+        Detail.HOLDER: "x",
+        Detail.CHILDREN: [[1], "y", [0, 1], [2, None]],
+        Detail.CODE: "\x1b[2J",
+        Detail.DIRECTION: 9,
+    }
     gate.write(an_event(Kind.PHONE_PASS, detail=poison), an_event(Kind.DOOR))
     recorded = record(database, cast, gate.segment())
     assert recorded.dues[0].codes == ((0, "EVENT_FORMAT"),)

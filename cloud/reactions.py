@@ -1,0 +1,134 @@
+"""What follows from what: one table, fact -> consequences. The only place where siblings of the cloud meet.
+
+A slice enters a fact in its transaction (`kit.jobs.happened`); a worker runs its consequences, each idempotent, in one
+transaction with the deletion of the job. What a page must show within a second does not wait here: record_batch derives
+the day and sends NOTIFY in the fact's own transaction. Not responsible for: running (cloud/worker.py).
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from uuid import UUID
+
+from cloud.attendance import service as attendance
+from cloud.attendance.model import NewFact
+from cloud.fleet import service as fleet
+from cloud.kit.db import Transaction
+from cloud.kit.jobs import Job, happened
+from cloud.passes import service as passes
+from cloud.passes.keys import KeyRing
+from cloud.retention import purge
+from protocols.canonical import encode
+from protocols.documents import GateKey, GateList, build_gate_list
+from protocols.events import Kind
+from protocols.limits import UINT32_MAX
+from protocols.reasons import HEAD_ALERTS
+from protocols.trust import Role
+
+
+@dataclass(frozen=True)
+class World:
+    """What consequences may use beside the transaction: the keys of this process."""
+
+    ring: KeyRing
+
+
+Consequence = Callable[[Transaction, World, Job, datetime], None]
+
+
+def sign_policy(tx: Transaction, world: World, job: Job, now: datetime) -> None:
+    """Compile and sign the policy lists of the sites concerned; nothing is signed where nothing changed."""
+    for site in _sites(tx, job):
+        try:
+            passes.compile_policy(tx, world.ring, _district(job), site, now)
+        except passes.PolicyTooLarge:
+            for gate, *_ in fleet.gate_entries(tx, _district(job), site):
+                fleet.raise_alarm(tx, _district(job), gate, "POLICY_TOO_LARGE", now)
+
+
+def sign_gate_list(tx: Transaction, world: World, job: Job, now: datetime) -> None:
+    """Sign which gates a site has (KL1), where that changed."""
+    for site in _sites(tx, job):
+        rows = [
+            GateKey(gate, public, int(since.timestamp()), int(until.timestamp()) if until else UINT32_MAX)
+            for gate, public, since, until in fleet.gate_entries(tx, _district(job), site)
+        ]
+        content = hashlib.sha256(
+            encode([[row.gate, row.public, row.not_before, row.not_after] for row in rows])
+        ).digest()
+
+        def sign(version: int, site: int = site, rows: list[GateKey] = rows) -> bytes:
+            gates = GateList(site, version, int(now.timestamp()), {row.gate: row for row in rows})
+            return build_gate_list(world.ring.signing_key(Role.REGISTRY, now.timestamp()), gates)
+
+        passes.keep_document(tx, _district(job), site, "KL1", content, now, sign)
+
+
+def alert_head(tx: Transaction, world: World, job: Job, now: datetime) -> None:
+    """A refusal of which the head hears silently (P-3): entered as an incident of the school."""
+    del world
+    told = job.what
+    at = datetime.fromisoformat(told["at"])
+    attendance.enter_alert(tx, _district(job), told["gate"], told["epoch"], told["seq"], at, now)
+
+
+def rebuild_day(tx: Transaction, world: World, job: Job, now: datetime) -> None:
+    """Derive a day anew after a correction."""
+    del world, now
+    attendance.rebuild_day(tx, _district(job), date.fromisoformat(job.what["day"]))
+
+
+def purge_expired(tx: Transaction, world: World, job: Job, now: datetime) -> None:
+    """Delete what its retention rule no longer allows to keep."""
+    del world, job
+    purge(tx, now)
+
+
+REACTIONS: Mapping[str, tuple[Consequence, ...]] = {
+    "ChildRefused": (alert_head,),
+    "FactCorrected": (rebuild_day,),
+    "RightsChanged": (sign_policy,),
+    "PhoneRevoked": (sign_policy,),
+    "CredentialRevoked": (sign_policy,),
+    "HolderBlocked": (sign_policy,),
+    "IssuerRevoked": (sign_policy,),
+    "GateRegistered": (sign_gate_list, sign_policy),
+    "GateRevoked": (sign_gate_list,),
+    "DocumentsDue": (sign_policy, sign_gate_list),
+    "RetentionDue": (purge_expired,),
+}
+
+# By the clock: policy lists grow old in six hours and custody intervals move with the days; a minute also catches
+# a change whose slice forgot to say so.
+CLOCK: Mapping[str, timedelta] = {"DocumentsDue": timedelta(minutes=1), "RetentionDue": timedelta(hours=24)}
+
+
+def react(tx: Transaction, world: World, job: Job, now: datetime) -> None:
+    """Run every consequence of a fact, in the order of the table. Raises KeyError for a fact nobody declared."""
+    for consequence in REACTIONS[job.fact]:
+        consequence(tx, world, job, now)
+
+
+def facts_recorded(tx: Transaction, district_id: UUID, facts: Iterable[NewFact]) -> None:
+    """Enter what follows from events of the gates; most have no consequence beyond the derived day."""
+    for fact in facts:
+        what = {"gate": fact.gate, "epoch": fact.epoch, "seq": fact.seq}
+        if fact.event.kind == Kind.CORRECTION:
+            happened(
+                tx, "FactCorrected", district_id, **what, day=attendance.school_day(tx, district_id, fact).isoformat()
+            )
+        if any(child.code in HEAD_ALERTS for child in fact.reading.children) or fact.reading.code in HEAD_ALERTS:
+            happened(tx, "ChildRefused", district_id, **what, at=fact.occurred_at.isoformat())
+
+
+def _district(job: Job) -> UUID:
+    assert job.district_id
+    return job.district_id
+
+
+def _sites(tx: Transaction, job: Job) -> list[int]:
+    """The site that the fact names, else every site of its district that has gates."""
+    if "site" in job.what:
+        return [int(job.what["site"])]
+    return sorted({site.site for site in fleet.sites_with_gates(tx) if site.district_id == job.district_id})

@@ -1,0 +1,56 @@
+"""How long each table's rows are kept, and their deletion: one table of rules, read by people and by the purge.
+
+Responsible for: RULES (a house test wants a row for every table with personal data) and `purge` for what may go by the
+clock alone. Facts of children are append-only: they go by whole chunks with the school year, by the retention role, which
+is not this process (I18). Not responsible for: exports before a deletion.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import LiteralString
+
+from cloud.kit.db import Transaction
+
+
+@dataclass(frozen=True)
+class Rule:
+    """kept: in words, for the privacy page. sql: what the purge runs (global tables only), or None: not by the clock."""
+
+    table: str
+    kept: str
+    lives: timedelta | None = None
+    sql: LiteralString | None = None
+
+
+RULES = (
+    Rule("attendance_event", "the school year, then what the district's law adds; dropped by chunks"),
+    Rule("attendance_day", "as attendance_event, from which it is derived"),
+    Rule("attendance_incident", "until closed, then as attendance_event"),
+    Rule("ingest_receipt", "as attendance_event; holds no person"),
+    Rule("ledger_fork", "as attendance_event; holds no person"),
+    Rule("site_ref", "with the child's or adult's file; the number itself is never given again"),
+    Rule("pass_key", "13 months after it was revoked"),
+    Rule("credential", "13 months after it expired: the record of what was issued"),
+    Rule("card", "as credential"),
+    Rule("pairing_code", "a day after it expired; only its HMAC is stored"),
+    Rule("holder_block", "until every credential issued before it has expired"),
+    Rule("gate", "while the gate exists; holds no person"),
+    Rule("gate_alarm", "13 months after it was closed; names no person"),
+    Rule("gate_day", "as attendance_event; holds no person"),
+    Rule("dead_letter", "90 days; bytes that nobody could read may name a person by number"),
+    Rule("job", "until done; a failed one until somebody looked at it; ids only"),
+    Rule("site_document", "all versions: they prove what a gate was told"),
+    Rule("pairing_guess", "one day", timedelta(days=1), "DELETE FROM pairing_guess WHERE since < %(before)s"),
+    Rule("session", "90 days after its end", timedelta(days=90), "DELETE FROM session WHERE expires_at < %(before)s"),
+    Rule("sign_in_link", "a day after it expired", timedelta(days=1),
+         "DELETE FROM sign_in_link WHERE expires_at < %(before)s"),
+)  # fmt: skip
+
+
+def purge(tx: Transaction, now: datetime) -> dict[str, int]:
+    """Delete what the clock alone decides; return how many rows of each table went."""
+    gone: dict[str, int] = {}
+    for rule in RULES:
+        if rule.sql and rule.lives:
+            gone[rule.table] = tx.execute(rule.sql, {"before": now - rule.lives}).rowcount
+    return gone
