@@ -12,11 +12,11 @@ from scripts.run_tests import pytest as run_pytest
 PASSES = "def test_two_and_two_are_four():\n    assert 2 + 2 == 4\n"
 
 
-def tally_of(folder: Path, source: str, **options: bool) -> Tally:
+def tally_of(folder: Path, source: str, may_be_empty: bool = False) -> Tally:
     """Run pytest for real on one made-up file."""
     (folder / "test_made_up.py").write_text('"""Made up."""\nimport pytest\n\n' + source)
     tally = Tally()
-    run_pytest(Run("made up", [str(folder / "test_made_up.py")], **options), folder, tally)
+    run_pytest(Run("made up", [str(folder / "test_made_up.py")], may_be_empty=may_be_empty), folder, tally)
     return tally
 
 
