@@ -69,7 +69,7 @@ async function render() {
   part("school").textContent = pass.school;
   chips(part("sites"), shown.passes.length > 1 ? shown.passes.map(siteChip) : []);
   chips(part("children"), pass.children.length > 1 ? pass.children.map(childChip) : []);
-  chips(part("directions"), [directionChip(DIRECTION_IN), directionChip(DIRECTION_OUT)]);
+  chips(part("directions"), [DIRECTION_IN, DIRECTION_OUT].map(directionChip));
   renderAction();
   renderFacts();
   renderNotes();
@@ -104,21 +104,23 @@ const childChip = (child) => ({
 });
 
 const directionChip = (direction) => ({
-  text: words(direction === DIRECTION_IN ? "arrival" : "departure"),
+  text: words(named(direction)),
   pressed: direction === shown.direction,
-  disabled: !shown.pass.children.some((child) => child.perms & direction),
+  disabled: !isStaff() && !shown.pass.children.some((child) => child.perms & direction),
   act: () => { shown.direction = direction; chooseChildren(); },
 });
+
+// A staff pass has intents where a family's has directions: 1 confirm what waits, 2 enter.
+const isStaff = () => shown.pass.kind === "staff";
+const named = (direction) => (isStaff() ? ["confirm", "enter"] : ["arrival", "departure"])[direction - 1];
 
 const chosen = () => shown.pass.children.filter((child) => shown.mask & bitOf(child));
 
 function renderAction() {
-  const names = listed(chosen().map((child) => child.name));
-  const [before, name, after] = wordsAround(shown.direction === DIRECTION_IN ? "arrival-of" : "departure-of", names);
-  part("action-before").textContent = before;
-  part("action-names").textContent = name;
-  part("action-names").toggleAttribute("data-many", chosen().length > 1);
-  part("action-after").textContent = after;
+  const names = isStaff() ? words(named(shown.direction)) : listed(chosen().map((child) => child.name));
+  const sentence = wordsAround(isStaff() ? "staff-pass" : `${named(shown.direction)}-of`, names);
+  ["before", "names", "after"].forEach((place, i) => { part(`action-${place}`).textContent = sentence[i]; });
+  part("action-names").toggleAttribute("data-many", isStaff() || chosen().length > 1);
   part("code").setAttribute("aria-label", words("code-of", { names }));
 }
 
@@ -150,7 +152,8 @@ async function redraw() {
   if (document.hidden || part("card").dataset.over === "true") return;
   const second = nextIssuedAt();
   try {
-    const text = await passText(fromBase64Url(shown.pass.credential), shown.key, second, shown.direction, shown.mask);
+    const [kind, acts] = isStaff() ? ["KT1", [shown.direction]] : ["KG1", [shown.direction, shown.mask]];
+    const text = await passText(kind, fromBase64Url(shown.pass.credential), shown.key, second, acts);
     if (second !== issuedAt) return; // A later one is being drawn: an older one must not cover it.
     part("code").dataset.version = drawCode(part("code"), text).version;
     moveBar(part("bar"), REDRAW_MS);

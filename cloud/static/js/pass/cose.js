@@ -1,26 +1,20 @@
-// A phone's presentation, and the whole text of a phone pass (KG1). Rules P-1 (COSE_Sign1) and P-2 (pass).
-// `credential`: bytes as the server gave them. `key`: {alg, sign(bytes) -> Promise of 64 bytes}, see keys.js.
+// A phone's presentation and the whole text of a phone pass: KG1 of a family, KT1 of staff. Rules P-1, P-2.
 
 import { encode as base45 } from "./base45.js";
 import { bytesOf, concat, encode } from "./cbor.js";
 
 export const DIRECTION_IN = 1;
 export const DIRECTION_OUT = 2;
-const HEADER_ALG = 1;
-const CLAIM_ISSUED_AT = 6;
-const CLAIM_PRESENTATION = -65538;
-const ARRAY_OF_TWO = 0x82;
+const ALG = 1;
+const ISSUED_AT = 6;
+const ACTS = { KG1: -65538, KT1: -65542 };
+const ARRAY_OF_TWO = Uint8Array.of(0x82);
 
-export async function passText(credential, key, issuedAtSeconds, direction, childmask) {
-  const presentation = await present(credential, key, issuedAtSeconds, direction, childmask);
-  return "KG1:" + base45(concat(Uint8Array.of(ARRAY_OF_TWO), credential, presentation));
-}
-
-async function present(credential, key, issuedAtSeconds, direction, childmask) {
-  const header = encode(new Map([[HEADER_ALG, key.alg]]));
-  const claims = new Map([[CLAIM_ISSUED_AT, issuedAtSeconds], [CLAIM_PRESENTATION, [direction, childmask]]]);
-  const payload = encode(claims);
-  const domain = concat(bytesOf("KG1"), credential);
+/** kind: KG1 or KT1. credential: bytes as the server gave them. acts: [direction, childmask] or [intent]. */
+export async function passText(kind, credential, key, second, acts) {
+  const header = encode(new Map([[ALG, key.alg]]));
+  const payload = encode(new Map([[ISSUED_AT, second], [ACTS[kind], acts]]));
+  const domain = concat(bytesOf(kind), credential);
   const signature = await key.sign(encode(["Signature1", header, domain, payload]));
-  return encode([header, new Map(), payload, signature]);
+  return `${kind}:${base45(concat(ARRAY_OF_TWO, credential, encode([header, new Map(), payload, signature])))}`;
 }

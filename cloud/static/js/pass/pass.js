@@ -11,7 +11,7 @@ async function start() {
   try {
     const key = await heldKey();
     const kept = await store.read("passes");
-    if (key && kept) return await showCode(key, kept);
+    if (key && kept && location.search !== "?pair") return await showCode(key, kept);
   } catch (refusal) {
     return showTrouble(refusal.code === "NO_WEBCRYPTO" && !isSecureContext ? "NOT_SECURE" : refusal.code);
   }

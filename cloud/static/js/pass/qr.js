@@ -8,20 +8,21 @@ const CORRECTION = [10, 16, 26, 18, 24, 16, 18, 22, 22, 26, 30, 22, 22, 24, 24, 
   28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28, 28];
 const BLOCKS = [1, 1, 1, 2, 2, 4, 4, 4, 5, 5, 5, 8, 9, 9, 10, 10, 11, 13, 14, 16,
   17, 17, 18, 20, 21, 23, 25, 26, 28, 29, 31, 33, 35, 37, 38, 40, 43, 45, 47, 49];
+// A mask turns a module where its figure is 0 (table 10).
 const MASKS = [
-  (x, y) => (x + y) % 2 === 0,
-  (x, y) => y % 2 === 0,
-  (x) => x % 3 === 0,
-  (x, y) => (x + y) % 3 === 0,
-  (x, y) => (Math.floor(x / 3) + Math.floor(y / 2)) % 2 === 0,
-  (x, y) => ((x * y) % 2) + ((x * y) % 3) === 0,
-  (x, y) => (((x * y) % 2) + ((x * y) % 3)) % 2 === 0,
-  (x, y) => (((x + y) % 2) + ((x * y) % 3)) % 2 === 0,
+  (x, y) => (x + y) % 2,
+  (x, y) => y % 2,
+  (x) => x % 3,
+  (x, y) => (x + y) % 3,
+  (x, y) => (Math.floor(x / 3) + (y >> 1)) % 2,
+  (x, y) => ((x * y) % 2) + ((x * y) % 3),
+  (x, y) => (((x * y) % 2) + ((x * y) % 3)) % 2,
+  (x, y) => (((x + y) % 2) + ((x * y) % 3)) % 2,
 ];
 
-/** Return {version, size, mask, dark: Uint8Array of size * size}. Throws RangeError when the text does not fit. */
-export function encode(text, versionAtLeast = 1) {
-  const version = fittingVersion(text.length, versionAtLeast);
+/** Return {version, size, dark: one byte a module}. Throws RangeError for a text that is too long or another alphabet. */
+export function encode(text) {
+  const version = fittingVersion(text.length);
   const words = interleave(dataWords(text, version), version);
   const plan = functionPatterns(version);
   place(plan, words);
@@ -45,11 +46,10 @@ const wordsOfData = (version) => wordsTotal(version) - CORRECTION[version - 1] *
 const countBits = (version) => (version < 10 ? 9 : version < 27 ? 11 : 13);
 const bitsOf = (length, version) => 4 + countBits(version) + 11 * (length >> 1) + 6 * (length % 2);
 
-function fittingVersion(length, versionAtLeast) {
-  for (let version = versionAtLeast; version <= 40; version += 1) {
-    if (bitsOf(length, version) <= wordsOfData(version) * 8) return version;
-  }
-  throw new RangeError("too long for a QR Code");
+function fittingVersion(length) {
+  const version = BLOCKS.findIndex((_, i) => bitsOf(length, i + 1) <= wordsOfData(i + 1) * 8) + 1;
+  if (!version) throw new RangeError("too long for a QR Code");
+  return version;
 }
 
 function dataWords(text, version) {
@@ -213,8 +213,7 @@ function place(plan, words) {
 function leastPenalty(plan) {
   const drawn = MASKS.map((_, mask) => masked(plan, mask));
   const penalties = drawn.map(penalty);
-  const mask = penalties.indexOf(Math.min(...penalties));
-  return { version: plan.version, size: plan.size, mask, dark: drawn[mask].dark };
+  return drawn[penalties.indexOf(Math.min(...penalties))];
 }
 
 function masked(plan, mask) {
@@ -222,7 +221,7 @@ function masked(plan, mask) {
   for (let y = 0; y < plan.size; y += 1) {
     for (let x = 0; x < plan.size; x += 1) {
       const i = y * plan.size + x;
-      if (!plan.fixed[i] && MASKS[mask](x, y)) copy.dark[i] ^= 1;
+      if (!plan.fixed[i] && !MASKS[mask](x, y)) copy.dark[i] ^= 1;
     }
   }
   format(copy, mask);

@@ -8,5 +8,6 @@ export function view(name) {
 
 export function showTrouble(code) {
   document.getElementById("trouble-words").textContent = words(code) || words("NO_WEBCRYPTO");
+  document.getElementById("pair-anew").hidden = code !== "NO_PASS";
   view("trouble");
 }

@@ -9,17 +9,17 @@ export function words(name, places = {}) {
   return sentence.replace(/\{(\w+)\}/g, (_, place) => places[place] ?? "");
 }
 
-/** The same, as [text before the names, names, text after]: names are never bent, French alone drops a vowel before them. */
+/** The same as [before, names, after]: names are never bent; French alone drops its vowel before one. */
 export function wordsAround(name, names) {
-  const [before, after] = words(name, { names: "\u0000" }).split("\u0000");
-  const elided = language === "fr" && /^[aeiouyhàâäéèêëîïôöùûü]/i.test(names) ? before.replace(/de $/, "d’") : before;
+  const [before, after = ""] = words(name, { names: "\n" }).split("\n");
+  const elided = language === "fr" && /^[aeiouyhàâéèêëîïôöùü]/i.test(names) ? before.replace(/de $/, "d’") : before;
   return [elided, names, after];
 }
 
 export const listed = (names) => new Intl.ListFormat(language, { type: "conjunction" }).format(names);
 
-export const clockTime = (moment, timeZone) =>
-  new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone }).format(moment);
-
-export const dayAndTime = (moment, timeZone) =>
-  new Intl.DateTimeFormat(language, { weekday: "long", day: "numeric", month: "long", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone }).format(moment);
+const TIME = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const DAY = { weekday: "long", day: "numeric", month: "long" };
+const formatted = (moment, shape, timeZone) => new Intl.DateTimeFormat(language, { ...shape, timeZone }).format(moment);
+export const clockTime = (moment, timeZone) => formatted(moment, TIME, timeZone);
+export const dayAndTime = (moment, timeZone) => formatted(moment, { ...DAY, ...TIME }, timeZone);
