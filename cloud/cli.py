@@ -27,7 +27,10 @@ FAILED, USAGE, UNREACHABLE, REFUSED, INTERRUPTED = 1, 2, 3, 4, 130
 SLICES_WITH_COMMANDS = {"fleet": "gate", "passes": "keys", "attendance": "events"}
 GRACEFUL_SECONDS = 1  # An open live page never ends by itself; uvicorn would wait for it for ever.
 
-app = typer.Typer(name="portillon-cloud", help="The school's side of Portillon.", no_args_is_help=True)
+app = typer.Typer(
+    name="portillon-cloud", help="The school's side of Portillon.", no_args_is_help=True,
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,
+)
 
 
 @app.callback()
@@ -155,14 +158,17 @@ def _say(code: int, what: str, why: str, to_type: str) -> int:
     return code
 
 
-def _add_slices() -> None:
+def _add_slices(asked: str) -> None:
+    """Add the slices' commands, but not for one of our own: a server should not load what it does not run."""
+    if asked in {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}:
+        return
     for slice_name, command in SLICES_WITH_COMMANDS.items():
         name = f"cloud.{slice_name}.commands"
         if importlib.util.find_spec(f"cloud.{slice_name}") and importlib.util.find_spec(name):
             app.add_typer(importlib.import_module(name).app, name=command)
 
 
-_add_slices()
+_add_slices(sys.argv[1] if len(sys.argv) > 1 else "")
 
 
 def main() -> None:

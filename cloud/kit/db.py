@@ -3,7 +3,8 @@
 Responsible for: `database.tenant(district, person)` and `database.untenanted()`; the settings `app.district`
 and `app.person` that row-level security reads, always local to the transaction; translation of broken
 constraints into RuleBroken(sqlstate, constraint) once, here.
-Not responsible for: any table; a route's transaction (`Tx` in kit/web.py). Rules: ARCHITECTURE 6 and 8, INTEGRITY I11 and I16.
+Not responsible for: any table; a route's transaction (`Tx` in kit/web.py).
+Rules: ARCHITECTURE 6 and 8, INTEGRITY I11 and I16.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -32,7 +32,7 @@ class Refused(Exception):
 
     >>> raise Refused("NOT_FOUND")
     >>> class PairRefused(Refused):
-    ...     answers: ClassVar = {"PAIR_CODE_UNKNOWN": Answer(404, N_("This code is not known."), N_("Ask for a new one."))}
+    ...     answers: ClassVar = {"PAIR_CODE_UNKNOWN": Answer(404, N_("What happened."), N_("What to do."))}
     """
 
     answers: ClassVar[Mapping[str, Answer]] = {}

@@ -1,11 +1,10 @@
-"""Pages: one Jinja2 environment over all slices, security headers, static files, errors as pages or JSON.
+"""Pages: one Jinja2 environment over all slices, security headers, errors as pages or JSON.
 
-Responsible for: `page()` and `fragment()`, the content security policy, `/static/<hash>/…`, the Origin check of
+Responsible for: `page()` and `fragment()`, the content security policy, the Origin check of
 forms (with SameSite=Lax it is our CSRF fence), and turning every exception into one answer (UX.md, P34, P35).
 Not responsible for: who is signed in (identity/doors.py), what a page says (the slices' templates).
 """
 
-import hashlib
 import logging
 from collections.abc import Iterator
 from functools import lru_cache
@@ -18,18 +17,16 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud.config import Settings
 from cloud.kit.db import Database, DatabaseAway, RuleBroken, Transaction, database_of
 from cloud.kit.errors import STATUS_CODES, Answer, Refused
 from cloud.kit.i18n import Reader, choose_language, current_reader
+from cloud.kit.static import GZIP_BYTES_MIN, serve_static, static_hash, static_url
+from cloud.kit.static import STATIC as STATIC
 
 CLOUD = Path(__file__).parent.parent
-STATIC = CLOUD / "static"
-STATIC_SECONDS = 365 * 24 * 3600  # A year: the address changes when the content does.
-GZIP_BYTES_MIN = 600  # Below this the compressed answer is not smaller in packets.
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 log = logging.getLogger("portillon.web")
@@ -101,43 +98,6 @@ def templates() -> Environment:
         language_name=lambda language: current_reader.get().language_name(language),
     )
     return environment
-
-
-def static_hash() -> str:
-    """Return one hash for the whole static folder, so that relative imports of modules keep working."""
-    return _static_hash()
-
-
-@lru_cache(maxsize=1)
-def _static_hash() -> str:
-    whole = hashlib.sha256()
-    for file in sorted(path for path in STATIC.rglob("*") if path.is_file()):
-        whole.update(file.relative_to(STATIC).as_posix().encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
-    return whole.hexdigest()[:12]
-
-
-def static_url(path: str) -> str:
-    """Return the address of a static file: `static("css/pass.css")`."""
-    return f"/static/{static_hash()}/{path}"
-
-
-class _HashedStatic:
-    """Serves `/static/<hash>/path`. An older hash gets today's file, which is then not kept by the browser."""
-
-    def __init__(self, folder: Path) -> None:
-        self._files = StaticFiles(directory=folder, check_dir=False)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        version = scope["path"][len(scope.get("root_path", "")):].lstrip("/").partition("/")[0]
-        inner = dict(scope, root_path=f"{scope.get('root_path', '')}/{version}")
-        kept = f"public, max-age={STATIC_SECONDS}, immutable" if version == static_hash() else "no-cache"
-
-        async def send_with_age(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] in (200, 206, 304):
-                message["headers"] = [*message["headers"], (b"cache-control", kept.encode())]
-            await send(message)
-
-        await self._files(inner, receive, send_with_age)
 
 
 def content_security_policy(settings: Settings) -> str:
@@ -215,7 +175,7 @@ class _Fence:
 def furnish(app: FastAPI, settings: Settings) -> None:
     """Give an application its static files, headers and error answers."""
     app.state.settings = settings
-    app.mount("/static", _HashedStatic(STATIC), name="static")
+    app.mount("/static", serve_static, name="static")
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES_MIN)
     app.add_middleware(_Fence, settings=settings)
     app.add_exception_handler(Refused, _refused)
