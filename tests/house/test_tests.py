@@ -46,7 +46,7 @@ def test_no_test_is_marked_as_skipped_or_as_expected_to_fail() -> None:
     problems = [
         f"{name}:{number} {line.strip()}"
         for name in python_files("tests")
-        if name != "tests/house/test_tests.py"
+        if name not in ("tests/house/test_tests.py", "tests/house/test_closing_line.py")
         for number, line in enumerate(text(name).splitlines(), 1)
         if SKIPS.search(line)
     ]
