@@ -185,7 +185,13 @@ class Family:
 
     def credential(self) -> list:
         cose_key = self.phone.cose_key if self.cose_key is None else self.cose_key
-        body = {4: self.exp, 6: self.iat, 7: self.cti, 8: {1: cose_key}, -65537: [self.site, self.holder, self.children]}
+        body = {
+            4: self.exp,
+            6: self.iat,
+            7: self.cti,
+            8: {1: cose_key},
+            -65537: [self.site, self.holder, self.children],
+        }
         body = {label: value for label, value in {**body, **self.claims}.items() if label not in self.drop}
         aad = self.domain.encode() if self.issuer_aad is None else self.issuer_aad
         return sign1(aad, self.payload or body, self.issuer, self.protected, self.signature)

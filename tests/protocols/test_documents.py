@@ -19,7 +19,13 @@ from protocols.trust import Role, Trust, TrustedKey, build_trust_list, load_trus
 from tests.protocols import curves, foreign
 from tests.protocols.foreign import COMMAND, CONTROL, GATE, GATE_KEY, ISSUER, NOW, POLICY, REGISTRY, ROOT, SITE, EdKey
 
-ROLES = {POLICY: Role.POLICY, REGISTRY: Role.REGISTRY, CONTROL: Role.CONTROL, COMMAND: Role.COMMAND, ISSUER: Role.ISSUER}
+ROLES = {
+    POLICY: Role.POLICY,
+    REGISTRY: Role.REGISTRY,
+    CONTROL: Role.CONTROL,
+    COMMAND: Role.COMMAND,
+    ISSUER: Role.ISSUER,
+}
 OTHER = foreign.edkey("stranger")
 
 
@@ -84,13 +90,29 @@ def held(kind: str, version: int) -> Held:
 @EVERY
 def test_a_right_document_is_loaded_and_loaded_again(kind: str) -> None:
     data = KINDS[kind][0](7)
-    assert answer(kind, data) == answer(kind, data, held=held(kind, 7)) == answer(kind, data, held=held(kind, 6)) == f"{kind}_OK"
+    assert (
+        answer(kind, data)
+        == answer(kind, data, held=held(kind, 7))
+        == answer(kind, data, held=held(kind, 6))
+        == f"{kind}_OK"
+    )
 
 
 @EVERY
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{}", b'{"version": 1}', b"\x80", b"\xf6", b"\xff" * 40, b"x" * 10_000_000, b"\xd2" + policy(), policy()[:-1], policy() + b"\0"],
+    [
+        b"",
+        b"{}",
+        b'{"version": 1}',
+        b"\x80",
+        b"\xf6",
+        b"\xff" * 40,
+        b"x" * 10_000_000,
+        b"\xd2" + policy(),
+        policy()[:-1],
+        policy() + b"\0",
+    ],
     ids=["empty", "json", "json-2", "array", "null", "breaks", "10MB", "tagged", "cut", "longer"],
 )
 def test_bytes_that_are_no_cose_sign1_answer_format(kind: str, data: bytes) -> None:
@@ -208,22 +230,31 @@ A8, B8, A4, B4 = b"a" * 8, b"b" * 8, b"a" * 4, b"b" * 4
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({"ctis": A8 + B8}, "OK"), ({"ctis": B8 + A8}, "FORMAT"), ({"ctis": A8 + A8}, "FORMAT"), ({"ctis": b"a" * 9}, "FORMAT"),
-        ({"ctis": [A8]}, "FORMAT"), ({"thumbs": A8 + B8}, "OK"), ({"thumbs": B8 + A8}, "FORMAT"), ({"thumbs": b"a"}, "FORMAT"),
-        ({"kids": A4 + B4}, "OK"), ({"kids": B4 + A4}, "FORMAT"), ({"kids": b"abc"}, "FORMAT"), ({"kids": None}, "FORMAT"),
+        ({"ctis": A8 + B8}, "OK"), ({"ctis": B8 + A8}, "FORMAT"), ({"ctis": A8 + A8}, "FORMAT"),
+        ({"ctis": b"a" * 9}, "FORMAT"),
+        ({"ctis": [A8]}, "FORMAT"), ({"thumbs": A8 + B8}, "OK"), ({"thumbs": B8 + A8}, "FORMAT"),
+        ({"thumbs": b"a"}, "FORMAT"),
+        ({"kids": A4 + B4}, "OK"), ({"kids": B4 + A4}, "FORMAT"), ({"kids": b"abc"}, "FORMAT"),
+        ({"kids": None}, "FORMAT"),
         ({"holders": [[500, NOW]]}, "OK"), ({"holders": [[0, NOW]]}, "FORMAT"), ({"holders": [[500]]}, "FORMAT"),
-        ({"holders": [[500, NOW], [500, 1]]}, "FORMAT"), ({"holders": [[2**32, 0]]}, "FORMAT"), ({"holders": {500: 1}}, "FORMAT"),
-        ({"custody": [[1, 0, 2, 0, 9]]}, "OK"), ({"custody": [[1, 5, 7, 0, 9]]}, "OK"), ({"custody": [[0, 0, 2, 0, 9]]}, "FORMAT"),
-        ({"custody": [[1, 0, 0, 0, 9]]}, "FORMAT"), ({"custody": [[1, 0, 8, 0, 9]]}, "FORMAT"), ({"custody": [[1, 0, 2, 0]]}, "FORMAT"),
+        ({"holders": [[500, NOW], [500, 1]]}, "FORMAT"), ({"holders": [[2**32, 0]]}, "FORMAT"),
+        ({"holders": {500: 1}}, "FORMAT"),
+        ({"custody": [[1, 0, 2, 0, 9]]}, "OK"), ({"custody": [[1, 5, 7, 0, 9]]}, "OK"),
+        ({"custody": [[0, 0, 2, 0, 9]]}, "FORMAT"),
+        ({"custody": [[1, 0, 0, 0, 9]]}, "FORMAT"), ({"custody": [[1, 0, 8, 0, 9]]}, "FORMAT"),
+        ({"custody": [[1, 0, 2, 0]]}, "FORMAT"),
         ({"custody": [[1, 0, True, 0, 9]]}, "FORMAT"), ({"custody": "none"}, "FORMAT"), ({"version": -1}, "FORMAT"),
-        ({"version": True}, "FORMAT"), ({"version": 2**32}, "FORMAT"), ({"site": 0}, "FORMAT"), ({"site": "101"}, "FORMAT"),
+        ({"version": True}, "FORMAT"), ({"version": 2**32}, "FORMAT"), ({"site": 0}, "FORMAT"),
+        ({"site": "101"}, "FORMAT"),
     ],
 )  # fmt: skip
 def test_a_policy_list_is_held_to_its_shape(change: dict, code: str) -> None:
     assert answer("LIST", body_of(**change)) == f"LIST_{code}"
 
 
-@pytest.mark.parametrize("claims", [{6: NOW}, {4: NOW, 6: NOW}, {4: NOW, 6: NOW, 5: 0, -65540: foreign.policy_body()}, {}, []])
+@pytest.mark.parametrize(
+    "claims", [{6: NOW}, {4: NOW, 6: NOW}, {4: NOW, 6: NOW, 5: 0, -65540: foreign.policy_body()}, {}, []]
+)
 def test_unknown_or_missing_claims_of_a_list_answer_format(claims: Any) -> None:
     assert answer("LIST", foreign.document("KR1", claims, POLICY)) == "LIST_FORMAT"
 
@@ -231,8 +262,10 @@ def test_unknown_or_missing_claims_of_a_list_answer_format(claims: Any) -> None:
 @pytest.mark.parametrize(
     ("level", "seconds", "code"),
     [
-        (0, 900_000, "OK"), (1, 900_000, "OK"), (2, 4 * 3600, "OK"), (2, 4 * 3600 + 1, "FORMAT"), (3, 4 * 3600 + 1, "FORMAT"),
-        (4, 900_000, "OK"), (5, 60, "FORMAT"), (-1, 60, "FORMAT"), (True, 60, "FORMAT"), (1, 0, "FORMAT"), (1, -1, "FORMAT"),
+        (0, 900_000, "OK"), (1, 900_000, "OK"), (2, 4 * 3600, "OK"), (2, 4 * 3600 + 1, "FORMAT"),
+        (3, 4 * 3600 + 1, "FORMAT"),
+        (4, 900_000, "OK"), (5, 60, "FORMAT"), (-1, 60, "FORMAT"), (True, 60, "FORMAT"), (1, 0, "FORMAT"),
+        (1, -1, "FORMAT"),
     ],
 )  # fmt: skip
 def test_a_mode_lives_as_long_as_its_kind_may(level: int, seconds: int, code: str) -> None:
@@ -308,7 +341,8 @@ ROW = foreign.trust_row(ISSUER, "issuer", (SITE,), 1, 2)
         (ROW, "OK"), (ROW[:5], "FORMAT"), ([*ROW, 0], "FORMAT"), ([POLICY.kid, *ROW[1:]], "FORMAT"),
         ([ROW[0], ROW[1], "emperor", *ROW[3:]], "FORMAT"), ([ROW[0], ROW[1], 1, *ROW[3:]], "FORMAT"),
         ([*ROW[:3], SITE, 1, 2], "FORMAT"), ([*ROW[:3], [0], 1, 2], "FORMAT"), ([*ROW[:3], [SITE], 2, 1], "FORMAT"),
-        ([*ROW[:3], [SITE], -1, 2], "FORMAT"), ([*ROW[:3], [SITE], 1, 2**32], "FORMAT"), ([*ROW[:3], ["101"], 1, 2], "FORMAT"),
+        ([*ROW[:3], [SITE], -1, 2], "FORMAT"), ([*ROW[:3], [SITE], 1, 2**32], "FORMAT"),
+        ([*ROW[:3], ["101"], 1, 2], "FORMAT"),
         ([foreign.sha(curves.encoded((0, 1)), 4), curves.encoded((0, 1)), *ROW[2:]], "FORMAT"),
         ([foreign.sha(b"short", 4), b"short", *ROW[2:]], "FORMAT"), ([None, *ROW[1:]], "FORMAT"), (ROW[0], "FORMAT"),
     ],
@@ -355,7 +389,8 @@ def test_both_implementations_write_the_same_bytes_of_every_document() -> None:
 
 def test_what_a_policy_list_says_is_what_was_put_into_it() -> None:
     loaded = documents.load_policy_list(
-        foreign.policy_list(9, ctis=[A8], thumbs=[B8], holders=[[500, 7]], kids=[A4], custody=[[1, 2, 3, 4, 5]]), reader()
+        foreign.policy_list(9, ctis=[A8], thumbs=[B8], holders=[[500, 7]], kids=[A4], custody=[[1, 2, 3, 4, 5]]),
+        reader(),
     )
     assert loaded.revocations == Revocations(frozenset({A8}), frozenset({B8}), {500: 7}, frozenset({A4}))
     assert loaded.custody == (CustodyRule(1, 2, 3, 4, 5),) and loaded.version == 9

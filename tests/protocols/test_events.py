@@ -50,7 +50,9 @@ def test_a_segment_of_another_implementation_is_read_event_for_event(count: int)
     rows = EVENTS[:count]
     found = load_segment(foreign.segment(rows, first_seq=5), GATE_KEY.public)
     assert (found.gate, found.epoch, found.first_seq, len(found.events)) == (GATE, 1, 5, count)
-    assert [list(map(int, (e.at_ms, e.kind, e.clock, e.flags))) for e in found.events] == [[r[0], r[4], r[3], r[6]] for r in rows]
+    assert [list(map(int, (e.at_ms, e.kind, e.clock, e.flags))) for e in found.events] == [
+        [r[0], r[4], r[3], r[6]] for r in rows
+    ]
     assert found.encoded == tuple(cbor(row) for row in rows)
     assert found.heads[-1] == foreign.head_after(rows)
 
@@ -63,7 +65,9 @@ def test_both_implementations_write_the_same_bytes_of_a_segment(count: int) -> N
     ]  # fmt: skip
     assert encoded == [cbor(row) for row in rows]
     head = foreign.sha(b"before")
-    assert build_segment(SigningKey(GATE_KEY.seed), GATE, 1, 7, head, encoded) == foreign.segment(rows, first_seq=7, head=head)
+    assert build_segment(SigningKey(GATE_KEY.seed), GATE, 1, 7, head, encoded) == foreign.segment(
+        rows, first_seq=7, head=head
+    )
 
 
 def test_the_chain_begins_with_32_zero_bytes_and_hashes_head_and_event() -> None:
@@ -90,8 +94,10 @@ def payload(**changes: Any) -> bytes:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"major": 2}, {"gate": 0}, {"epoch": -1}, {"first_seq": -1}, {"head": bytes(31)}, {"head": None}, {"events": []},
-        {"events": EVENTS + EVENTS[:1]}, {"events": {}}, {"more": 1}, {"events": [event(NOW, 0)]}, {"events": [event(NOW, 17)]},
+        {"major": 2}, {"gate": 0}, {"epoch": -1}, {"first_seq": -1}, {"head": bytes(31)}, {"head": None},
+        {"events": []},
+        {"events": EVENTS + EVENTS[:1]}, {"events": {}}, {"more": 1}, {"events": [event(NOW, 0)]},
+        {"events": [event(NOW, 17)]},
         {"events": [event(NOW, 1, clock=4)]}, {"events": [event(NOW, 1, flags=8)]}, {"events": [event(-1, 1)]},
         {"events": [[*event(NOW, 1), 0]]}, {"events": [event(NOW, 1)[:6]]}, {"events": [event(NOW, 1, {"text": 1})]},
         {"events": [event(NOW, True)]}, {"events": [event(NOW, 1, {1: b"x" * 1100})]}, {"gate": True},
@@ -149,7 +155,9 @@ def test_both_implementations_write_and_read_the_same_receipt() -> None:
     head = foreign.sha(b"head")
     theirs = foreign.receipt(41, head, credit=0, codes=((7, "FORK"),))
     receipt = Receipt(NOW, GATE, 1, 41, head, 0, ((7, "FORK"),))
-    assert build_receipt(SigningKey(RECEIPT.seed), receipt) == theirs and load_receipt(theirs, RECEIPTS, SITE) == receipt
+    assert (
+        build_receipt(SigningKey(RECEIPT.seed), receipt) == theirs and load_receipt(theirs, RECEIPTS, SITE) == receipt
+    )
 
 
 @pytest.mark.parametrize(
@@ -205,8 +213,10 @@ def test_a_note_unsigned_or_signed_by_an_unknown_gate_is_refused() -> None:
     "body",
     [
         [2, GATE, b"thumb-01", NOW, 0, []], [1, 0, b"thumb-01", NOW, 0, []], [1, GATE, b"thumb", NOW, 0, []],
-        [1, GATE, b"thumb-01", 2**32, 0, []], [1, GATE, b"thumb-01", NOW, -1, []], [1, GATE, b"thumb-01", NOW, 0, [[0, 1]]],
-        [1, GATE, b"thumb-01", NOW, 0, [[1, 3]]], [1, GATE, b"thumb-01", NOW, 0, [[1]]], [1, GATE, b"thumb-01", NOW, 0, {}],
+        [1, GATE, b"thumb-01", 2**32, 0, []], [1, GATE, b"thumb-01", NOW, -1, []],
+        [1, GATE, b"thumb-01", NOW, 0, [[0, 1]]],
+        [1, GATE, b"thumb-01", NOW, 0, [[1, 3]]], [1, GATE, b"thumb-01", NOW, 0, [[1]]],
+        [1, GATE, b"thumb-01", NOW, 0, {}],
         [1, GATE, b"thumb-01", NOW, 0], {}, None,
     ],
 )  # fmt: skip

@@ -69,7 +69,9 @@ def test_a_pass_of_another_implementation_says_here_what_was_put_into_it(
     phone: foreign.DeviceKey, holder: int, rows: list, direction: int, gate: int | None, draw: st.DataObject
 ) -> None:
     mask = draw.draw(st.integers(1, 2 ** len(rows) - 1))
-    made = Family(phone=phone, holder=holder, children=[list(r) for r in rows], direction=direction, childmask=mask, gate=gate)
+    made = Family(
+        phone=phone, holder=holder, children=[list(r) for r in rows], direction=direction, childmask=mask, gate=gate
+    )
     found = verify(made.text(), the_place())
     assert isinstance(found, VerifiedPass) and found.presentation
     assert (found.credential.site, found.credential.holder, found.credential.children) == (SITE, holder, tuple(rows))
@@ -85,7 +87,14 @@ def test_a_pass_made_here_opens_for_another_implementation(phone: foreign.Device
     key = phone.cose_key
     device = DeviceKey(key[-2], key.get(-3))
     credential = issue_credential(
-        SigningKey(ISSUER.seed), site=SITE, holder=5, children=rows, device=device, iat=NOW, exp=NOW + 60, cti=b"12345678"
+        SigningKey(ISSUER.seed),
+        site=SITE,
+        holder=5,
+        children=rows,
+        device=device,
+        iat=NOW,
+        exp=NOW + 60,
+        cti=b"12345678",
     )
     text = present(credential, phone.sign, phone.alg, iat=NOW, direction=2, childmask=1)
     opened = foreign.opens(text, ISSUER.public)
@@ -112,7 +121,9 @@ def test_both_implementations_write_the_same_bytes_of_a_staff_pass_and_of_a_card
     staff, card = Staff(), Card()
     device = DeviceKey(staff.phone.cose_key[-2])
     issuer, times = SigningKey(ISSUER.seed), {"iat": staff.iat, "exp": staff.exp}
-    credential = issue_staff_credential(issuer, site=SITE, staff=700, powers=15, device=device, cti=b"cti-staf", **times)
+    credential = issue_staff_credential(
+        issuer, site=SITE, staff=700, powers=15, device=device, cti=b"cti-staf", **times
+    )
     assert present_staff(credential, staff.phone.sign, staff.phone.alg, iat=NOW, intent=1) == staff.text()
     made = issue_card(
         issuer, site=SITE, holder=500, children=card.children, iat=card.iat, exp=card.exp, cti=card.cti
@@ -158,7 +169,8 @@ def test_the_largest_pass_of_eight_children_fits_well_into_its_640_characters() 
 
 
 @pytest.mark.parametrize(
-    ("seconds", "code"), [(-20, "OPEN"), (-21, "STALE"), (10, "OPEN"), (11, "CLOCK_SKEW"), (900, "CLOCK_SKEW"), (901, "FUTURE")]
+    ("seconds", "code"),
+    [(-20, "OPEN"), (-21, "STALE"), (10, "OPEN"), (11, "CLOCK_SKEW"), (900, "CLOCK_SKEW"), (901, "FUTURE")],
 )
 def test_the_time_window_of_a_presentation_ends_where_the_page_says(seconds: int, code: str) -> None:
     assert answer(Family(at=NOW + seconds).text()) == code
@@ -207,14 +219,25 @@ def test_the_window_of_an_issuer_is_inclusive_and_meets_the_credentials_iat(wind
 
 @pytest.mark.parametrize(
     ("clock", "floor", "code"),
-    [("holdover", NOW + 5, "OPEN"), ("holdover", NOW + 6, "GATE_CLOCK"), ("ntp", NOW + 999, "OPEN"), ("untrusted", NOW + 999, "OPEN")],
+    [
+        ("holdover", NOW + 5, "OPEN"),
+        ("holdover", NOW + 6, "GATE_CLOCK"),
+        ("ntp", NOW + 999, "OPEN"),
+        ("untrusted", NOW + 999, "OPEN"),
+    ],
 )
 def test_only_a_clock_in_holdover_answers_to_its_floor(clock: str, floor: int, code: str) -> None:
     assert answer(Family().text(), clock=clock, floor=floor) == code
 
 
 @pytest.mark.parametrize(
-    "made", [Family(iat=NOW + 999, exp=NOW + 9999), Family(iat=NOW - 999, exp=NOW - 9), Family(at=NOW - 999), Family(at=NOW + 9999)]
+    "made",
+    [
+        Family(iat=NOW + 999, exp=NOW + 9999),
+        Family(iat=NOW - 999, exp=NOW - 9),
+        Family(at=NOW - 999),
+        Family(at=NOW + 9999),
+    ],
 )
 def test_with_an_untrusted_clock_the_checks_of_time_are_skipped(made: Family) -> None:
     assert answer(made.text(), clock="untrusted") == "OPEN" != answer(made.text())
@@ -242,7 +265,9 @@ def test_seconds_and_references_up_to_the_end_of_uint32_are_read_and_beyond_it_a
 # --- shapes -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["", "K", "KG1", "KX1:ABC", "kg1:ABC", "KGA:ABC", "https://example.org", "KG²:AA", " KG1:"])
+@pytest.mark.parametrize(
+    "text", ["", "K", "KG1", "KX1:ABC", "kg1:ABC", "KGA:ABC", "https://example.org", "KG²:AA", " KG1:"]
+)
 def test_a_text_without_the_prefix_is_not_a_pass(text: str) -> None:
     assert answer(text) == "NOT_A_PASS"
 
@@ -303,7 +328,8 @@ def test_a_credential_of_another_cose_shape_is_format_before_its_issuer_is_asked
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"claims": {5: NOW}}, {"claims": {1: "issuer"}}, {"drop": (4,)}, {"drop": (7,)}, {"drop": (8,)}, {"drop": (-65537,)},
+        {"claims": {5: NOW}}, {"claims": {1: "issuer"}}, {"drop": (4,)}, {"drop": (7,)}, {"drop": (8,)},
+        {"drop": (-65537,)},
         {"cti": b"1234567"}, {"cti": b"123456789"}, {"claims": {7: "12345678"}}, {"iat": -1}, {"claims": {6: True}},
         {"claims": {6: None}}, {"site": 0}, {"holder": 0}, {"holder": 2**32}, {"claims": {-65537: [SITE, 500]}},
         {"claims": {-65537: [SITE, 500, [[1001, 3]], 0]}}, {"claims": {-65537: {1: SITE}}}, {"children": []},
@@ -311,7 +337,8 @@ def test_a_credential_of_another_cose_shape_is_format_before_its_issuer_is_asked
         {"children": [[2**32, 3]]}, {"children": [[1001, 0]]}, {"children": [[1001, 8]]}, {"children": [[1001]]},
         {"children": [[1001, 3, 0]]}, {"children": [1001]}, {"children": [[True, 3]]}, {"children": [[1001, True]]},
         {"claims": {8: {}}}, {"claims": {8: {1: PHONE.cose_key, 3: b"kid"}}}, {"claims": {8: {2: PHONE.cose_key}}},
-        {"claims": {8: [PHONE.cose_key]}}, {"claims": {-65541: [SITE, 700, 1]}}, {"payload": b"\xa0"}, {"payload": b"\x80"},
+        {"claims": {8: [PHONE.cose_key]}}, {"claims": {-65541: [SITE, 700, 1]}}, {"payload": b"\xa0"},
+        {"payload": b"\x80"},
         {"payload": b"\xff"}, {"payload": b"\xa1\x18\x04\x00"}, {"payload": cbor(Family().claims) + b"\x00"},
     ],
 )  # fmt: skip
@@ -323,11 +350,14 @@ def test_claims_that_an_issuer_signed_in_another_shape_are_format(wrong: dict) -
     "wrong",
     [
         {"shown": {5: 0}}, {"shown_payload": cbor({6: NOW})}, {"shown_payload": cbor({-65538: [1, 1]})},
-        {"shown_payload": b"\xa0"}, {"shown_payload": b"\xf6"}, {"shown_payload": b"\x00\x00"}, {"acts": []}, {"acts": [1]},
+        {"shown_payload": b"\xa0"}, {"shown_payload": b"\xf6"}, {"shown_payload": b"\x00\x00"}, {"acts": []},
+        {"acts": [1]},
         {"acts": [1, 1, GATE, 0]}, {"acts": {1: 1}}, {"direction": 0}, {"direction": 3}, {"childmask": 0},
         {"childmask": 256}, {"childmask": -1}, {"acts": [True, 1]}, {"acts": [1, True]}, {"gate": 0}, {"gate": 2**32},
-        {"acts": [1, 1, None]}, {"at": -1}, {"at": 2**32}, {"shown": {6: "now"}}, {"shown_protected": {1: -19, 4: PHONE.kid}},
-        {"shown_protected": {}}, {"shown_protected": b""}, {"shown_protected": {1: "EdDSA"}}, {"shown_protected": b"\xa1\x01\x38\x12\x00"},
+        {"acts": [1, 1, None]}, {"at": -1}, {"at": 2**32}, {"shown": {6: "now"}},
+        {"shown_protected": {1: -19, 4: PHONE.kid}},
+        {"shown_protected": {}}, {"shown_protected": b""}, {"shown_protected": {1: "EdDSA"}},
+        {"shown_protected": b"\xa1\x01\x38\x12\x00"},
     ],
 )  # fmt: skip
 def test_a_presentation_of_another_shape_is_format(wrong: dict) -> None:
@@ -338,8 +368,10 @@ def test_a_presentation_of_another_shape_is_format(wrong: dict) -> None:
     ("made", "code"),
     [
         (Staff(intent=1), "OPEN"), (Staff(intent=2), "OPEN"), (Staff(intent=0), "FORMAT"), (Staff(intent=3), "FORMAT"),
-        (Staff(acts=[1, 2]), "FORMAT"), (Staff(acts=1), "FORMAT"), (Staff(powers=16), "FORMAT"), (Staff(powers=-1), "FORMAT"),
-        (Staff(holder=0), "FORMAT"), (Staff(claims={-65539: [SITE, 500, [[1, 3]]]}), "FORMAT"), (Staff(site=202), "OTHER_SITE"),
+        (Staff(acts=[1, 2]), "FORMAT"), (Staff(acts=1), "FORMAT"), (Staff(powers=16), "FORMAT"),
+        (Staff(powers=-1), "FORMAT"),
+        (Staff(holder=0), "FORMAT"), (Staff(claims={-65539: [SITE, 500, [[1, 3]]]}), "FORMAT"),
+        (Staff(site=202), "OTHER_SITE"),
         (Staff(domain="KG1"), "FORMAT"), (Family(domain="KT1"), "FORMAT"), (Card(children=[]), "FORMAT"),
         (Card(claims={9: {1: PHONE.cose_key}}), "FORMAT"), (Card(site=202), "OTHER_SITE"), (Card(), "OPEN"),
     ],
@@ -422,7 +454,8 @@ def test_both_forms_of_an_ecdsa_signature_are_one_and_the_same_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("r", "s"), [(0, 0), (0, 1), (1, 0), (P256_ORDER, 1), (1, P256_ORDER), (P256_ORDER + 1, 1), (2**256 - 1, 2**256 - 1)]
+    ("r", "s"),
+    [(0, 0), (0, 1), (1, 0), (P256_ORDER, 1), (1, P256_ORDER), (P256_ORDER + 1, 1), (2**256 - 1, 2**256 - 1)],
 )
 def test_an_ecdsa_signature_out_of_range_is_a_bad_signature(r: int, s: int) -> None:
     signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
@@ -463,7 +496,8 @@ def test_a_stranger_who_names_the_issuers_kid_is_a_bad_signature() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"cti": b"short"}, {"exp": NOW}, {"exp": NOW + 8 * 86_400 + 1}, {"site": 0}, {"holder": 2**32}, {"children": []},
+        {"cti": b"short"}, {"exp": NOW}, {"exp": NOW + 8 * 86_400 + 1}, {"site": 0}, {"holder": 2**32},
+        {"children": []},
         {"children": [(1, 0)]}, {"children": [(1, 3), (1, 3)]}, {"children": [(n, 3) for n in range(1, 10)]},
         {"device": DeviceKey(curves.encoded((0, 1)))}, {"device": DeviceKey(curves.off_p256()[0], True)}, {"iat": -1},
     ],

@@ -66,7 +66,14 @@ def test_an_arrival_on_a_holiday_is_closed_and_a_departure_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("clock", "code"), [("06:59:59", "CLOSED"), ("07:00:00", "OPEN"), ("18:59:59", "OPEN"), ("19:00:00", "CLOSED"), ("00:00:00", "CLOSED")]
+    ("clock", "code"),
+    [
+        ("06:59:59", "CLOSED"),
+        ("07:00:00", "OPEN"),
+        ("18:59:59", "OPEN"),
+        ("19:00:00", "CLOSED"),
+        ("00:00:00", "CLOSED"),
+    ],
 )
 def test_the_end_of_the_hours_is_excluded(clock: str, code: str) -> None:
     at = datetime.fromisoformat(f"2026-09-21T{clock}+00:00").timestamp()
@@ -115,7 +122,8 @@ def test_a_late_departure_asks_staff_and_is_not_closed() -> None:
 
 @pytest.mark.parametrize(
     ("request_", "code"),
-    [(arrival((ADA, 1)), "OPEN"), (arrival((ADA, 2)), "NOT_ALLOWED"), (departure((ADA, 2)), "OPEN"), (departure((ADA, 1)), "NOT_ALLOWED"),
+    [(arrival((ADA, 1)), "OPEN"), (arrival((ADA, 2)), "NOT_ALLOWED"), (departure((ADA, 2)), "OPEN"),
+    (departure((ADA, 1)), "NOT_ALLOWED"),
      (arrival((ADA, 4)), "NOT_ALLOWED"), (departure((ADA, 4)), "NOT_ALLOWED")],
 )  # fmt: skip
 def test_perms_that_lack_the_direction_are_not_allowed(request_: Request, code: str) -> None:
@@ -132,12 +140,16 @@ def test_perms_that_lack_the_direction_are_not_allowed(request_: Request, code: 
         (rule(3, holder=500), IN, "CUSTODY"), (rule(3, holder=501), IN, "OPEN"), (rule(3, child=BEN), IN, "OPEN"),
     ],
 )  # fmt: skip
-def test_a_custody_rule_denies_or_asks_in_its_directions_for_its_child_and_holder(the_rule: CustodyRule, direction: int, code: str) -> None:
+def test_a_custody_rule_denies_or_asks_in_its_directions_for_its_child_and_holder(
+    the_rule: CustodyRule, direction: int, code: str
+) -> None:
     asked = arrival() if direction == IN else departure()
     assert judge(asked, known(PRESENT if direction == OUT else {}, policy=a_list(the_rule))).code == code
 
 
-@pytest.mark.parametrize(("at", "code"), [(NOW - 1, "OPEN"), (NOW, "CUSTODY"), (NOW + 9, "CUSTODY"), (NOW + 10, "OPEN")])
+@pytest.mark.parametrize(
+    ("at", "code"), [(NOW - 1, "OPEN"), (NOW, "CUSTODY"), (NOW + 9, "CUSTODY"), (NOW + 10, "OPEN")]
+)
 def test_a_custody_rule_runs_from_its_first_second_to_before_its_last(at: int, code: str) -> None:
     assert judge(arrival(), known(at=at, policy=a_list(rule(1, from_=NOW, to=NOW + 10)))).code == code
 
@@ -157,7 +169,8 @@ def test_with_an_untrusted_clock_a_denial_counts_whatever_its_interval_and_an_as
 
 @pytest.mark.parametrize(
     ("request_", "presence", "code"),
-    [(arrival(), {ADA: IN}, "PASSBACK"), (arrival(), {ADA: OUT}, "OPEN"), (arrival(), {}, "OPEN"), (departure(), {ADA: OUT}, "PASSBACK"),
+    [(arrival(), {ADA: IN}, "PASSBACK"), (arrival(), {ADA: OUT}, "OPEN"), (arrival(), {}, "OPEN"), (departure(),
+    {ADA: OUT}, "PASSBACK"),
      (departure(), {ADA: IN}, "OPEN"), (departure(), {}, "STAFF_CONFIRM")],
 )  # fmt: skip
 def test_presence_decides_between_passback_open_and_asking_staff(request_: Request, presence: dict, code: str) -> None:
@@ -247,7 +260,9 @@ def test_what_makes_staff_be_asked_though_every_child_may(changes: dict, arrives
 
 
 def test_a_card_asks_staff_both_ways() -> None:
-    assert judge(arrival(card=True), known()).code == judge(departure(card=True), known(PRESENT)).code == "STAFF_CONFIRM"
+    assert (
+        judge(arrival(card=True), known()).code == judge(departure(card=True), known(PRESENT)).code == "STAFF_CONFIRM"
+    )
 
 
 def test_with_an_untrusted_clock_hours_and_the_age_of_the_list_are_not_asked() -> None:
@@ -277,9 +292,18 @@ def test_an_acceptance_is_flagged_with_what_it_was_given_in_spite_of(changes: di
 
 # --- what holds always ------------------------------------------------------------------------------------------
 
-CHILDREN = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 7)), min_size=1, max_size=4, unique_by=lambda row: row[0])
+CHILDREN = st.lists(
+    st.tuples(st.integers(1, 4), st.integers(1, 7)), min_size=1, max_size=4, unique_by=lambda row: row[0]
+)
 RULES = st.lists(
-    st.builds(CustodyRule, st.integers(1, 4), st.sampled_from([0, 500, 501]), st.integers(1, 7), st.integers(0, 5), st.integers(0, 9))
+    st.builds(
+        CustodyRule,
+        st.integers(1, 4),
+        st.sampled_from([0, 500, 501]),
+        st.integers(1, 7),
+        st.integers(0, 5),
+        st.integers(0, 9),
+    )
 )
 
 
@@ -300,7 +324,11 @@ def test_no_child_passes_against_permission_custody_or_presence(
         assert clock != "untrusted" and journal_ok
         assert direction == IN or len(verdict.allowed) == len(children)
     for child, perms in children:
-        denied = [r for r in rules if r.child == child and r.holder in (0, 500) and r.bits & direction and r.from_ <= at < r.to]
+        denied = [
+            r
+            for r in rules
+            if r.child == child and r.holder in (0, 500) and r.bits & direction and r.from_ <= at < r.to
+        ]
         if child in verdict.allowed:
             assert perms & direction and not perms & 4 and not denied and presence.get(child) != direction
             assert direction == IN or presence.get(child) == IN

@@ -15,7 +15,24 @@ from protocols.topics import Topic
 NUMBERS = st.integers(1, 2**32 - 1)
 DISTRICTS = st.from_regex(r"[a-z0-9-]{1,32}", fullmatch=True)
 
-HOSTILE_IDS = ["101/#", "../", "$SYS", "101\0", "+", "#", "", "1" * 65_536, "101", -1, 0, 2**32, 1.0, True, None, b"101"]
+HOSTILE_IDS = [
+    "101/#",
+    "../",
+    "$SYS",
+    "101\0",
+    "+",
+    "#",
+    "",
+    "1" * 65_536,
+    "101",
+    -1,
+    0,
+    2**32,
+    1.0,
+    True,
+    None,
+    b"101",
+]
 MAKERS: dict[str, Callable[[Any], str]] = {
     "site of up": lambda value: topics.up("demo", value, 11, topics.EVENTS),
     "gate of up": lambda value: topics.up("demo", 101, value, topics.EVENTS),
@@ -36,7 +53,9 @@ def test_an_id_that_is_no_number_never_becomes_a_topic(maker: str, value: Any) -
         MAKERS[maker](value)
 
 
-@pytest.mark.parametrize("district", ["", "Demo", "de mo", "demo/#", "+", "$SYS", "demo\n", "ü", "a" * 33, "a/b", "demo\0"])
+@pytest.mark.parametrize(
+    "district", ["", "Demo", "de mo", "demo/#", "+", "$SYS", "demo\n", "ü", "a" * 33, "a/b", "demo\0"]
+)
 def test_a_district_is_1_to_32_small_letters_digits_and_dashes(district: str) -> None:
     with pytest.raises(ValueError):
         topics.up(district, 101, 11, topics.EVENTS)
@@ -71,7 +90,12 @@ def test_every_topic_that_is_spelled_is_parsed_to_the_same(district: str, site: 
     assert topics.parse(topics.seen(district, site, gate)) == Topic(district, site, gate, "seen")
 
 
-@given(st.text(max_size=80) | st.lists(st.sampled_from(["portillon", "1", "demo", "101", "_", "up", "ev", "seen", "+", "#", ""]), max_size=9).map("/".join))
+@given(
+    st.text(max_size=80)
+    | st.lists(
+        st.sampled_from(["portillon", "1", "demo", "101", "_", "up", "ev", "seen", "+", "#", ""]), max_size=9
+    ).map("/".join)
+)
 def test_a_text_that_is_parsed_is_spelled_the_same_again(text: str) -> None:
     found = topics.parse(text)
     if found is None:
