@@ -103,6 +103,17 @@ def insert_enrolment(tx: Transaction, district_id: UUID, enrolment_id: UUID, chi
     )
 
 
+def sites_of_child(tx: Transaction, district_id: UUID, child_id: UUID, day: date) -> list[int]:
+    return many(
+        tx, int,
+        "SELECT DISTINCT s.site FROM enrolment e"
+        " JOIN school s ON s.district_id = e.district_id AND s.id = e.school_id"
+        " WHERE e.district_id = %(district)s AND e.child_id = %(child)s AND e.period && daterange(%(day)s, NULL)"
+        " ORDER BY s.site",
+        {"district": district_id, "child": child_id, "day": day},
+    )
+
+
 def children_of_school(tx: Transaction, district_id: UUID, school_id: UUID, day: date) -> list[ChildInClass]:
     return many(
         tx, ChildInClass,

@@ -11,6 +11,7 @@ from uuid import UUID
 from cloud.kit.db import RuleBroken, Transaction
 from cloud.kit.errors import N_, Answer, Refused
 from cloud.kit.ids import new_id
+from cloud.kit.jobs import happened
 from cloud.people import queries
 from cloud.people.model import (
     ESCORT_SLOTS,
@@ -72,6 +73,7 @@ def enrol(tx: Transaction, district_id: UUID, child_id: UUID, school_id: UUID, c
     running = queries.enrolled_class(tx, district_id, child_id, school_id, first_day)
     if running is None:
         queries.insert_enrolment(tx, district_id, new_id(), child_id, school_id, class_id, first_day)
+        _rights_changed(tx, district_id, child_id, first_day)
         return
     enrolment_id, class_before = running
     if class_before != class_id:
@@ -90,6 +92,7 @@ def children_of_school(tx: Transaction, district_id: UUID, school_id: UUID, day:
 def tie_guardian(tx: Transaction, district_id: UUID, tie: Tie) -> None:
     """Make a person guardian of a child, or bring the running tie up to date. Collecting is a separate right."""
     queries.put_guardianship(tx, district_id, new_id(), tie)
+    _rights_changed(tx, district_id, tie.child_id, tie.first_day)
 
 
 def guardians_of_child(tx: Transaction, district_id: UUID, child_id: UUID, day: date) -> list[GuardianOfChild]:
@@ -125,13 +128,17 @@ def give_escort_right(tx: Transaction, district_id: UUID, child_id: UUID, person
             if broken.constraint != "escort_right_five_at_most":
                 raise
             continue
+        _rights_changed(tx, district_id, child_id, now.date())
         return right_id
     raise PeopleRefused("FIVE_ESCORTS")
 
 
 def end_escort_right(tx: Transaction, district_id: UUID, child_id: UUID, person_id: UUID, now: datetime) -> bool:
     """End a running right at this moment; its slot is free from then on. Return whether one ran."""
-    return queries.end_right(tx, district_id, child_id, person_id, now) > 0
+    ended = queries.end_right(tx, district_id, child_id, person_id, now) > 0
+    if ended:
+        _rights_changed(tx, district_id, child_id, now.date())
+    return ended
 
 
 def escorts_of_child(tx: Transaction, district_id: UUID, child_id: UUID, now: datetime) -> list[EscortOfChild]:
@@ -146,3 +153,9 @@ def appoint_teacher(tx: Transaction, district_id: UUID, class_id: UUID, person_i
 
 def teachers_of_class(tx: Transaction, district_id: UUID, class_id: UUID, day: date) -> list[Person]:
     return queries.teachers_of_class(tx, district_id, class_id, day)
+
+
+def _rights_changed(tx: Transaction, district_id: UUID, child_id: UUID, day: date) -> None:
+    """Say, in the same transaction, that the lists of the child's sites are to be compiled anew."""
+    for site in queries.sites_of_child(tx, district_id, child_id, day):
+        happened(tx, "RightsChanged", district_id, site=site)

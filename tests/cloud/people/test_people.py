@@ -99,3 +99,17 @@ def test_the_staff_of_a_school_are_listed_with_their_powers(database: Database) 
     with database.tenant(cast.district) as tx:
         members = people.staff_of_school(tx, cast.district, cast.school)
     assert {(member.person_id, member.powers) for member in members} == {(cast.head, 15), (cast.teacher, 15)}
+
+
+def test_a_changed_right_is_told_in_its_own_transaction_and_only_then(database: Database) -> None:
+    cast = a_district(database)
+    with database.untenanted() as tx:
+        tx.execute("DELETE FROM job")
+    with pytest.raises(RuntimeError), database.tenant(cast.district) as tx:
+        people.end_escort_right(tx, cast.district, cast.aigerim, cast.father, NOW + timedelta(hours=1))
+        raise RuntimeError("rolled back")
+    with database.tenant(cast.district) as tx:
+        assert tx.execute("SELECT fact FROM job").fetchall() == []
+        people.end_escort_right(tx, cast.district, cast.aigerim, cast.father, NOW + timedelta(hours=1))
+        told = tx.execute("SELECT fact, district_id, what FROM job").fetchall()
+    assert told == [("RightsChanged", cast.district, {"site": 101})]
