@@ -11,18 +11,18 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import psycopg
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
 from cloud.fleet import service as fleet
 from cloud.ingest import Ingest
 from cloud.kit import clock
 from cloud.kit.db import Database
 from cloud.passes.keys import KeyRing, init_keys
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.subscribeoptions import SubscribeOptions
 from protocols import topics
 from protocols.events import Kind, Receipt, load_receipt
 from simulators.broker import RunningBroker, start_broker
-
 from tests.cast import Cast, a_district
 from tests.conftest import Clone
 from tests.gates import Ledger, a_gate, an_arrival, an_event, number_of

@@ -1,0 +1,148 @@
+"""The publisher: what the broker retains is what was signed, also after rubbish, amnesia and restarts."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from cloud.downlink import Downlink
+from cloud.kit import clock
+from cloud.kit.db import Database
+from cloud.passes.keys import KeyRing, Role, init_keys, load_ring, rotate_key, sign_request
+from cloud.worker import Worker
+from protocols.documents import Reader, load_gate_list, load_policy_list
+from protocols.trust import load_trust_list
+from simulators.broker import RunningBroker, start_broker
+from tests.cast import Cast, a_district
+from tests.gates import a_gate
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[RunningBroker]:
+    running = start_broker(tmp_path / "broker")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def ring(tmp_path: Path) -> KeyRing:
+    return init_keys(tmp_path / "root", tmp_path / "keys", int(clock.now().timestamp()))
+
+
+@pytest.fixture
+def cast(database: Database, ring: KeyRing, tmp_path: Path) -> Cast:
+    """The cast with one gate, its documents signed."""
+    cast = a_district(database)
+    a_gate(database, cast)
+    Worker(database, tmp_path / "keys").settle()
+    return cast
+
+
+@pytest.fixture
+def downlink(database: Database, cast: Cast, broker: RunningBroker, tmp_path: Path) -> Iterator[Downlink]:
+    link = Downlink(database, broker.url, tmp_path / "keys")
+    link.broker.start()
+    yield link
+    link.broker.stop()
+
+
+class Retained:
+    """What a gate that connects now is told."""
+
+    def __init__(self, broker: RunningBroker) -> None:
+        self.held: dict[str, bytes] = {}
+        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "101-11", protocol=mqtt.MQTTv5)
+        self.client.on_message = lambda _c, _d, heard: self.held.update({heard.topic: bytes(heard.payload)})
+        self.client.on_connect = lambda client, *_: client.subscribe(
+            "portillon/1/demo/101/_/dn/+", options=SubscribeOptions(qos=1)
+        )
+        self.client.connect("127.0.0.1", broker.port)
+        self.client.loop_start()
+
+    def leaf(self, name: str) -> bytes:
+        return self.held.get(f"portillon/1/demo/101/_/dn/{name}", b"")
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.fixture
+def retained(broker: RunningBroker) -> Iterator[Retained]:
+    listening = Retained(broker)
+    yield listening
+    listening.close()
+
+
+def look_until(link: Downlink, condition: Callable[[], object], seconds: float = 10.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "not published in time"
+        link.look()
+        time.sleep(0.05)
+
+
+def test_a_gate_that_connects_finds_the_three_lists_of_its_site(
+    downlink: Downlink, retained: Retained, ring: KeyRing
+) -> None:
+    look_until(downlink, lambda: len(retained.held) == 3)
+    reader = Reader(ring.trust, 101, clock.now().timestamp())
+    assert load_policy_list(retained.leaf("rl"), reader).version == 1
+    assert list(load_gate_list(retained.leaf("gates"), reader).gates) == [11]
+    assert load_trust_list(retained.leaf("keys"), ring.root_public, clock.now().timestamp()).held
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"{}", b"\x00" * 100_000])
+def test_rubbish_in_the_place_of_a_list_is_replaced(downlink: Downlink, retained: Retained, rubbish: bytes) -> None:
+    look_until(downlink, lambda: len(retained.held) == 3)
+    good = retained.leaf("rl")
+    retained.client.publish("portillon/1/demo/101/_/dn/rl", rubbish, qos=1, retain=True).wait_for_publish(5)
+    look_until(downlink, lambda: retained.leaf("rl") == rubbish)
+    look_until(downlink, lambda: retained.leaf("rl") == good)
+
+
+def test_a_broker_that_forgot_everything_is_told_again(
+    downlink: Downlink, retained: Retained, broker: RunningBroker
+) -> None:
+    look_until(downlink, lambda: len(retained.held) == 3)
+    retained.held.clear()
+    broker.kill()
+    broker.start()
+    look_until(downlink, lambda: len(retained.held) == 3, seconds=15)
+
+
+def test_a_publisher_that_starts_again_repeats_nothing(
+    database: Database, downlink: Downlink, retained: Retained, broker: RunningBroker, tmp_path: Path
+) -> None:
+    look_until(downlink, lambda: len(retained.held) == 3)
+    again = Downlink(database, broker.url, tmp_path / "keys", name="2")
+    sent: list[str] = []
+    publish = again.broker.publish
+    again.broker.publish = lambda topic, *rest, **more: (sent.append(topic), publish(topic, *rest, **more))[1]  # type: ignore
+    again.broker.start()
+    look_until(again, lambda: again.broker.is_connected)
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        again.look()
+        time.sleep(0.05)
+    again.broker.stop()
+    assert sent == []
+
+
+def test_a_rotated_key_is_published_and_an_older_trust_list_is_not(
+    downlink: Downlink, retained: Retained, ring: KeyRing, tmp_path: Path
+) -> None:
+    now = int(clock.now().timestamp())
+    look_until(downlink, lambda: retained.leaf("keys") == ring.trust_bytes)
+    rotate_key(tmp_path / "keys", Role.ISSUER, now)
+    sign_request(tmp_path / "root", tmp_path / "keys" / "trust.request", tmp_path / "keys" / "trust.kk1", now)
+    fresh = load_ring(tmp_path / "keys", now)
+    look_until(downlink, lambda: retained.leaf("keys") == fresh.trust_bytes)
+    (tmp_path / "keys" / "trust.kk1").write_bytes(ring.trust_bytes)
+    for _ in range(10):
+        downlink.look()
+        time.sleep(0.05)
+    assert retained.leaf("keys") == fresh.trust_bytes
