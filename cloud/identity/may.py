@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum
 from uuid import UUID
 
 from cloud.identity.model import Actor, Held, Role
+from cloud.kit.errors import Refused
 
 
 class Action(StrEnum):
@@ -78,6 +79,12 @@ def may(actor: Actor, action: Action, thing: Thing) -> bool:
         if any(_reaches(held, action, thing, place.person_id) for held in place.roles):
             return True
     return False
+
+
+def require(actor: Actor, action: Action, thing: Thing) -> None:
+    """Raise Refused("NOT_YOURS") unless the actor may. For pages and routes."""
+    if not may(actor, action, thing):
+        raise Refused("NOT_YOURS")
 
 
 def _reaches(held: Held, action: Action, thing: Thing, person_id: UUID) -> bool:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from cloud.identity.may import MAY, Action, Scope, Thing, may
+from cloud.identity.may import MAY, Action, Scope, Thing, may, require
 from cloud.identity.model import Actor, Door, Held, Place, Role
+from cloud.kit.errors import Refused
 from cloud.kit.ids import new_id
 
 HERE, THERE = new_id(), new_id()
@@ -54,3 +55,10 @@ def test_a_school_role_without_a_school_reaches_nothing() -> None:
 
 def test_every_role_has_a_line_in_the_table() -> None:
     assert set(MAY) == set(Role)
+
+
+def test_what_may_not_be_is_refused_by_a_code() -> None:
+    require(an_actor(Role.HEAD), Action.READ_CHILD, Thing(HERE, SCHOOL, CLASS))
+    with pytest.raises(Refused) as refused:
+        require(an_actor(Role.OPERATOR), Action.READ_CHILD, Thing(HERE, SCHOOL, CLASS))
+    assert (refused.value.code, refused.value.answer.status) == ("NOT_YOURS", 403)
