@@ -29,7 +29,7 @@ REDRAW_SECONDS = 4.0  # the phone redraws its code (PROTOCOL.md section 2)
 PATIENCE_SECONDS = 40.0  # an adult who waits longer goes to the office
 GAP_SECONDS = 1.25  # between two phones at one spot; the gate's strobe rule begins under 1.0
 LINGER_SECONDS = 0.2
-UNDECIDED = ("NOT_A_PASS", "FORMAT", "SHOW_ONE_CODE", "CLOCK_SKEW", "NOTHING_WAITS")
+UNDECIDED = ("NOT_A_PASS", "SHOW_ONE_CODE", "CLOCK_SKEW", "NOTHING_WAITS")
 STREAM_PAUSE_SECONDS = 0.1
 
 Json = dict[str, Any]

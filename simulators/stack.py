@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from pathlib import Path
 import psycopg
 from nacl.signing import SigningKey
 
+from protocols.limits import BOOT_SECONDS
 from simulators.broker import RunningBroker
 from simulators.clock import now
 from simulators.database import RunningDatabase, start_database
@@ -136,11 +138,11 @@ class Stack:
         self._launch("web", "ingest", "worker")
         self._wait("web", "ingest", "worker")
         tell("gates")
-        self._launch("gate", "lens")
         self._wait("gate", "lens")
         tell("phones")
         if fresh:
             self._pair_phones()
+            self._wait_for_memory()
         self._state["made"] = True
         self._save()
 
@@ -196,11 +198,12 @@ class Stack:
         broker = self.parts["broker"]
         if not broker.is_alive():
             self._launch_broker(broker)
+        self._launch("gate", "lens")  # a gate with no memory refuses codes of its first ten seconds: let them pass
         if fresh:
             self._cloud("migrate")
             self._seed()
             return
-        self._launch("web", "ingest", "worker", "gate", "lens")
+        self._launch("web", "ingest", "worker")
         self._cloud("migrate")
         if now() - float(self._state.get("seeded_at", 0)) > LINKS_SECONDS:
             self._seed()
@@ -331,6 +334,12 @@ class Stack:
         with http_client(self.web_url) as client, ThreadPoolExecutor(PAIRING_THREADS) as pool:
             list(pool.map(lambda phone: phone.pair(client, codes[phone.holder], now()), phones))
         save_phones(self.directory / "phones.json", phones)
+
+    def _wait_for_memory(self) -> None:
+        """Return when no code of now can be refused for a new gate's lack of memory (P-3, boot)."""
+        journals = [Path(part.config).parent / "data" for part in self.gates]
+        booted_at = max(journal.stat().st_mtime for journal in journals)  # its files were made then
+        time.sleep(max(0.0, booted_at + BOOT_SECONDS + 1.5 - now()))
 
     # -------------------------------------------------------------------------------------- its parts
 

@@ -38,7 +38,7 @@ def main(command: list[str]) -> int:
     signal.signal(signal.SIGINT, on_signal)
     while not stop.is_set():
         began_ns = monotonic_ns()
-        child = subprocess.Popen(command, preexec_fn=_die_with_keeper)  # noqa: PLW1509 (no threads here)
+        child = subprocess.Popen(command, preexec_fn=_die_with_keeper)
         running[:] = [child]
         code = child.wait()
         seconds = (monotonic_ns() - began_ns) / 1e9

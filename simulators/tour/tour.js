@@ -1,7 +1,7 @@
 /* The tour's page: turns the stage's small facts into pictures, lights and times. It decides nothing. */
 
-const SAID = { GREEN: "Welcome", AMBER: "One moment, someone is coming", RED: "Open the page again", NEUTRAL_RED: "Please see the office" };
-const LIGHT = { GREEN: "green", AMBER: "amber", RED: "red", NEUTRAL_RED: "red" };
+const SAID = { green: "Welcome", amber: "One moment, someone is coming", red: "Open the page again", neutral_red: "Please see the office" };
+const LIGHT = { green: "green", amber: "amber", red: "red", neutral_red: "red" };
 const WHY = {
   REPLAY: "This very code opened another gate a moment ago: a copy is worth nothing.",
   STALE: "The code is over 20 seconds old: a copy is worth nothing.",
@@ -77,7 +77,7 @@ function timelineRow(card, ms, text, late = false) {
 
 function decision(fact) {
   const card = gateCard(fact.gate);
-  const signal = fact.code === "OPEN" ? "GREEN" : SAID[fact.signal] ? fact.signal : "RED";
+  const signal = SAID[fact.signal] ? fact.signal : "red";
   card.dataset.signal = signal;
   part(card, ".said").textContent = SAID[signal];
   const offline = fact.flags.includes("replay_bus_down") ? " Opened with no cloud." : "";
