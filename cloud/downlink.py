@@ -1,8 +1,8 @@
 """The publisher of signed documents: every site's retained KR1, KL1, KM1 and KK1 are the newest, whatever happens.
 
-Responsible for: comparing what the broker holds (it subscribes to its own topics) with what is signed, and publishing the
-difference: after a restart, after a broker lost its memory, after somebody put rubbish there (hostile case P14).
-Not responsible for: compiling and signing (reactions.py), receipts (ingest.py). Rules: P-4, P-6 (`_/dn/…`, QoS 1, retained).
+Responsible for: comparing what the broker holds (it subscribes to its own topics) with what is signed, and publishing
+the difference: after a restart, after a broker lost its memory, after somebody put rubbish there (hostile case P14).
+Not responsible for: compiling and signing (reactions.py), receipts (ingest.py). Rules: P-4, P-6 (`_/dn/…`, retained).
 Runs as a thread of `portillon-cloud work`.
 """
 

@@ -2,7 +2,7 @@
 
 Responsible for: believing a segment only with the registered key of its gate, at its place; batching; a receipt after
 COMMIT and never before; judging each pass again; dead letters; broker and database that come and go. Rules: P-5, P-6.
-Not responsible for: what a fact means (attendance), nor its consequences (reactions.py, by a job of the same transaction).
+Not responsible for: what a fact means (attendance), nor its consequences (reactions.py, by a job entered with it).
 
 Threads, not asyncio: paho brings a thread of its own, and the rest is one straight line a batch (verify, commit, sign,
 publish), where asyncio would only add a second way to wait. Order within a gate is kept because one thread does it all;

@@ -1,8 +1,8 @@
 """How long each table's rows are kept, and their deletion: one table of rules, read by people and by the purge.
 
 Responsible for: RULES (a house test wants a row for every table with personal data) and `purge` for what may go by the
-clock alone. Facts of children are append-only: they go by whole chunks with the school year, by the retention role, which
-is not this process (I18). Not responsible for: exports before a deletion.
+clock alone. Facts of children are append-only: they go by whole chunks with the school year, by the retention role,
+which is not this process (I18). Not responsible for: exports before a deletion.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from cloud.kit.db import Transaction
 
 @dataclass(frozen=True)
 class Rule:
-    """kept: in words, for the privacy page. sql: what the purge runs (global tables only), or None: not by the clock."""
+    """kept: in words, for the privacy page. sql: what the purge runs (global tables only); None: not by the clock."""
 
     table: str
     kept: str

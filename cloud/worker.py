@@ -1,7 +1,7 @@
 """The worker: runs what follows from facts, what is due by the clock, and the publisher of documents.
 
-Responsible for: one loop that takes jobs as they come (NOTIFY, and a look every second in case one was missed), survives
-a database that goes away, and starts nothing it cannot stop. Not responsible for: what follows from what (reactions.py).
+Responsible for: one loop that takes jobs as they come (NOTIFY, and a look every second in case one was missed) and
+survives a database that goes away. Not responsible for: what follows from what (reactions.py).
 A worker killed at any point has done nothing by halves: a job and its deletion are one transaction (kit/jobs.py).
 """
 

@@ -17,8 +17,9 @@ def events() -> None:
 
 
 @app.command("export")
-def export(ctx: typer.Context,
-           as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False) -> None:  # fmt: skip
+def export(
+    ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False
+) -> None:
     """Print every event of every district, in the order of the ledgers; one line an event."""
     from cloud.attendance import service
     from cloud.kit.db import Database
@@ -43,8 +44,8 @@ def _told(event: ExportedEvent) -> dict[str, Any]:
     at_ms = decode(event.body)[0]
     return {
         "gate": event.gate, "epoch": event.epoch, "seq": event.seq, "kind": event.kind, "code": event.code or kind.name,
-        "at": at_ms / 1000, "received_at": event.received_at.timestamp(), "head": event.head, "district": event.district,
-        "site": event.site, "fork": event.fork, "direction": event.direction, "flags": event.flags,
+        "at": at_ms / 1000, "received_at": event.received_at.timestamp(), "head": event.head,
+        "district": event.district, "site": event.site, "fork": event.fork, "direction": event.direction, "flags": event.flags,
         "clock": event.clock, "marks": event.marks, "children": event.children,
     }  # fmt: skip
 

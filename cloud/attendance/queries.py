@@ -56,7 +56,8 @@ def refs_named(tx: Transaction, district_id: UUID, sites: Sequence[int], refs: S
     return many(
         tx, SiteRef,
         """SELECT site, kind, ref, coalesce(child_id, person_id) AS id FROM site_ref
-           WHERE district_id = %(district_id)s AND site = ANY (%(sites)s::bigint[]) AND ref = ANY (%(refs)s::bigint[])""",
+           WHERE district_id = %(district_id)s AND site = ANY (%(sites)s::bigint[])
+             AND ref = ANY (%(refs)s::bigint[])""",
         {"district_id": district_id, "sites": list(sites), "refs": list(refs)},
     )  # fmt: skip
 
@@ -157,8 +158,8 @@ def recent_ledgers(tx: Transaction, district_id: UUID, since: datetime) -> list[
 
 # --- facts ----------------------------------------------------------------------------------------------------------
 
-EVENT_COLUMNS = ("occurred_at", "school_day", "site", "gate", "epoch", "seq", "fork", "part", "kind", "code", "direction",
-                 "child_ref", "child_id", "child_code", "moved", "holder_ref", "person_id", "staff_ref", "staff_id",
+EVENT_COLUMNS = ("occurred_at", "school_day", "site", "gate", "epoch", "seq", "fork", "part", "kind", "code",
+                 "direction", "child_ref", "child_id", "child_code", "moved", "holder_ref", "person_id", "staff_ref", "staff_id",
                  "flags", "clock", "marks", "body")  # fmt: skip
 
 
@@ -185,8 +186,8 @@ def insert_forks(tx: Transaction, district_id: UUID, columns: Mapping[str, list[
 
 def insert_events(tx: Transaction, district_id: UUID, columns: Mapping[str, list[Any]], now: datetime) -> None:
     tx.execute(
-        """INSERT INTO attendance_event (district_id, received_at, occurred_at, school_day, site, gate, epoch, seq, fork,
-               part, kind, code, direction, child_ref, child_id, child_code, moved, holder_ref, person_id, staff_ref,
+        """INSERT INTO attendance_event (district_id, received_at, occurred_at, school_day, site, gate, epoch, seq,
+               fork, part, kind, code, direction, child_ref, child_id, child_code, moved, holder_ref, person_id, staff_ref,
                staff_id, flags, clock, marks, body)
            SELECT %(district_id)s, %(now)s, e.*
            FROM unnest(%(occurred_at)s::timestamptz[], %(school_day)s::date[], %(site)s::bigint[], %(gate)s::bigint[],
@@ -380,7 +381,8 @@ def export(tx: Transaction, district_id: UUID, after: tuple[int, int, int, int],
     """Return events in the order of their ledgers, after (gate, epoch, seq, fork); one row an event."""
     return many(
         tx, ExportedEvent,
-        """SELECT t.slug AS district, v.gate, v.epoch, v.seq, v.kind, v.code, v.body, v.occurred_at, v.received_at, v.site,
+        """SELECT t.slug AS district, v.gate, v.epoch, v.seq, v.kind, v.code, v.body, v.occurred_at, v.received_at,
+                  v.site,
                   v.fork, v.direction, v.flags, v.clock, v.marks,
                   coalesce((SELECT jsonb_agg(jsonb_build_array(o.child_ref, o.child_code, o.moved) ORDER BY o.part)
                             FROM attendance_event o

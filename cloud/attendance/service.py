@@ -281,7 +281,7 @@ def incidents(tx: Transaction, district_id: UUID, site: int | None = None) -> li
 
 
 def rebuild_day(tx: Transaction, district_id: UUID, school_day: date) -> int:
-    """Derive a day anew from its events; return how many children it has. What a correction points at counts no more."""
+    """Derive a day anew from its events; return how many children it has. A corrected event counts no more."""
     corrected = {
         (row.gate, *pointed)
         for row in queries.corrections(tx, district_id, school_day)
@@ -313,7 +313,7 @@ def presence_of(
 
 
 def day_sheet(tx: Transaction, district_id: UUID, school_id: UUID, school_day: date, now: datetime) -> DaySheet:
-    """Return the day of a school, by class and name. A missing child at a school with a silent gate is unknown (P44)."""
+    """Return the day of a school, by class and name. Who is missing while a gate is silent is unknown (P44)."""
     rows = queries.sheet(tx, district_id, school_id, school_day)
     gates = queries.gates_heard(tx, district_id, school_id, school_day)
     silent = tuple(gate.name for gate in gates

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -50,7 +51,7 @@ class Broker:
         self._receive_maximum = receive_maximum
         self._session = 0
         self._complained = False
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv5, manual_ack=True)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv5, manual_ack=True)
         self._client.reconnect_delay_set(*RECONNECT_SECONDS)
         self._client.max_queued_messages_set(QUEUED_MAX)
         self._client.max_inflight_messages_set(receive_maximum)

@@ -75,8 +75,11 @@ def revoke(ctx: typer.Context, kid: str, keys_dir: KeysDir = None) -> None:
 
 
 @app.command("sign-root")
-def sign_root(root_dir: RootDir, request: Annotated[Path, typer.Argument(help="trust.request from the server")],
-              out: Annotated[Path, typer.Option("--out", help="where the signed list goes")] = Path(TRUST_FILE)) -> None:  # fmt: skip
+def sign_root(
+    root_dir: RootDir,
+    request: Annotated[Path, typer.Argument(help="trust.request from the server")],
+    out: Annotated[Path, typer.Option("--out", help="where the signed list goes")] = Path(TRUST_FILE),
+) -> None:
     """Sign the list that the server asks for. To be run on the machine that holds the root key."""
     version = _guarded(lambda: sign_request(root_dir, request, out, _now()))
     typer.echo(f"{out}: trust list version {version}")
@@ -102,8 +105,8 @@ def _print_keys(folder: Path, as_json: bool) -> None:
 
 
 def _say_next(folder: Path) -> None:
-    typer.echo(f"next: carry {folder / REQUEST_FILE} to the root's machine and type\n"
-               f"  portillon-cloud keys sign-root --root-dir DIR {REQUEST_FILE} --out {TRUST_FILE}", err=True)  # fmt: skip
+    typer.echo(f"next: carry {folder / REQUEST_FILE} to the root's machine and type", err=True)
+    typer.echo(f"  portillon-cloud keys sign-root --root-dir DIR {REQUEST_FILE} --out {TRUST_FILE}", err=True)
 
 
 def _folder_of(ctx: typer.Context) -> Path:

@@ -141,7 +141,7 @@ class SignedDocument:
 
 
 def grouped_by_site(rights: Sequence[Right]) -> list[list[Right]]:
-    """Return the rights of one adult as credentials hold them: one site each, at most eight children, in a fixed order."""
+    """Return one adult's rights as credentials hold them: one site each, at most eight children, in a fixed order."""
     sites: dict[int, list[Right]] = {}
     for right in sorted(rights, key=lambda one: (one.site, one.given, one.child_id)):
         if right.perms:

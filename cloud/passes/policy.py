@@ -1,7 +1,7 @@
 """From rights and orders to what a site's policy list forbids: who, which child, which hours.
 
 PURE. Responsible for: P-4 KR1's content (revocations, custody intervals for the next 10 days) and the hash by which a
-change is noticed. Not responsible for: version, dates and signature (cloud/passes/service.py), nor the rights themselves.
+change is noticed. Not responsible for: version, dates and signature (cloud/passes/service.py), nor the rights.
 """
 
 import hashlib

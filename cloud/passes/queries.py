@@ -1,4 +1,4 @@
-"""The SQL of passes. Private to cloud/passes/service.py. All but the codes and guesses runs in a tenant's transaction."""
+"""The SQL of passes. Private to cloud/passes/service.py. All but guesses and finding a code runs in a tenant."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -213,7 +213,8 @@ def insert_credential(tx: Transaction, district_id: UUID, issued: Issued, kid: b
 
 def insert_card(tx: Transaction, district_id: UUID, serial: str, cti: bytes, person_id: UUID) -> None:
     tx.execute(
-        "INSERT INTO card (district_id, serial, cti, person_id) VALUES (%(district_id)s, %(serial)s, %(cti)s, %(person_id)s)",
+        """INSERT INTO card (district_id, serial, cti, person_id)
+           VALUES (%(district_id)s, %(serial)s, %(cti)s, %(person_id)s)""",
         {"district_id": district_id, "serial": serial, "cti": cti, "person_id": person_id},
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import psycopg
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -91,7 +92,7 @@ class Line:
     receipts: "queue.Queue[Receipt]" = field(default_factory=queue.Queue)
 
     def __post_init__(self) -> None:
-        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, f"{self.site}-{self.gate}", protocol=mqtt.MQTTv5)
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, f"{self.site}-{self.gate}", protocol=mqtt.MQTTv5)
         ready = threading.Event()
         self.client.on_subscribe = lambda *_: ready.set()
         self.client.on_message = lambda _c, _d, heard: self.receipts.put(

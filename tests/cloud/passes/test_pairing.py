@@ -268,7 +268,8 @@ def test_a_credential_older_than_a_day_is_renewed_and_so_is_one_whose_rights_cha
     assert len(second["children"]) == 2 and second["credential"] != first["credential"]
     with psycopg.connect(clone.owner_url) as owner:
         owner.execute(
-            "UPDATE credential SET issued_at = issued_at - interval '25 hours', expires_at = expires_at - interval '25 hours'"
+            "UPDATE credential SET issued_at = issued_at - interval '25 hours',"
+            " expires_at = expires_at - interval '25 hours'"
         )
     third = api.get("/api/passes").json()["passes"][0]
     assert third["credential"] != second["credential"] and third["iat"] >= second["iat"]

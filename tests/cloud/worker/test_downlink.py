@@ -6,6 +6,7 @@ from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from cloud.downlink import Downlink
@@ -54,13 +55,14 @@ class Retained:
 
     def __init__(self, broker: RunningBroker) -> None:
         self.held: dict[str, bytes] = {}
-        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "101-11", protocol=mqtt.MQTTv5)
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, "101-11", protocol=mqtt.MQTTv5)
         self.client.on_message = lambda _c, _d, heard: self.held.update({heard.topic: bytes(heard.payload)})
-        self.client.on_connect = lambda client, *_: client.subscribe(
-            "portillon/1/demo/101/_/dn/+", options=SubscribeOptions(qos=1)
-        )
+        self.client.on_connect = self._subscribe
         self.client.connect("127.0.0.1", broker.port)
         self.client.loop_start()
+
+    def _subscribe(self, client: mqtt.Client, *_: object) -> None:
+        client.subscribe("portillon/1/demo/101/_/dn/+", options=SubscribeOptions(qos=1))
 
     def leaf(self, name: str) -> bytes:
         return self.held.get(f"portillon/1/demo/101/_/dn/{name}", b"")
