@@ -201,12 +201,15 @@ def base45_decode(text: str) -> bytes:
         raise CanonicalError("a character outside base45") from error
     if len(digits) % 3 == 1:
         raise CanonicalError("a length of base45 that cannot be")
-    out = bytearray()
-    for at in range(0, len(digits), 3):
-        group = digits[at : at + 3]
-        number = sum(digit * 45**power for power, digit in enumerate(group))
-        size = len(group) - 1
-        if number >= 1 << (8 * size):
-            raise CanonicalError("a group of base45 that overflows")
-        out += number.to_bytes(size, "big")
+    out, whole = bytearray(), len(digits) // 3 * 3
+    for low, middle, high in zip(digits[0:whole:3], digits[1:whole:3], digits[2:whole:3], strict=True):
+        out += _group(low + 45 * middle + 2025 * high, 2)
+    if whole < len(digits):
+        out += _group(digits[whole] + 45 * digits[whole + 1], 1)
     return bytes(out)
+
+
+def _group(number: int, size: int) -> bytes:
+    if number >> (8 * size):
+        raise CanonicalError("a group of base45 that overflows")
+    return number.to_bytes(size, "big")
