@@ -56,22 +56,21 @@ class Appliance:
             self.health.fault("ledger", f"the journal was damaged and put aside: {self.journal.quarantined.name}")
         clock, inbox = ClockWatch(self.health, config.clock.assume), Inbox()
         self._stack.callback(clock.stop)
-        board = Board(self.status, self.picture)
+        self.board = board = Board(self.status, self.picture)
         pages = self._pages(board)
-        if config.broker.url:
-            self.broker = self._new_broker(inbox, now)
-        pins = self._stack.enter_context(Pins(config.door))
+        self.pins = self._stack.enter_context(Pins(config.door))
         parts = Parts(
             journal=self.journal,
-            pins=pins,
+            pins=self.pins,
             health=self.health,
             clock=clock,
             inbox=inbox,
             board=board,
             open_camera=lambda: open_camera(config.camera.source, config.camera.path),
-            broker=self.broker,
         )
         self.loop = Loop(config, parts, now)
+        if config.broker.url:
+            parts.broker = self.broker = self._new_broker(inbox, now)
         self._stack.callback(self.loop.close)
         self.port = pages.port if pages else None
         self._starters = [clock.start, *([pages.start] if pages else [])]
@@ -99,7 +98,7 @@ class Appliance:
             inbox,
             self.health,
             trust=self._trust,
-            birth=lambda: self.loop.birth(),
+            birth=self.loop.birth,
             now=now,
             session=secrets.token_hex(SESSION_BYTES),
         )

@@ -60,11 +60,13 @@ class Board:
         self._lock = threading.Lock()
         self._viewers: list[Viewer] = []
         self._face = face_line(IDLE)
+        self.decisions = 0  # since the start
         self.history: deque[dict[str, Any]] = deque(maxlen=HISTORY_MAX)
 
     def decided(self, decision: dict[str, Any]) -> None:
         """One decision, as the stream says it."""
         self.history.append(decision)
+        self.decisions += 1
         self._send("decisions", json.dumps(decision, separators=(",", ":")))
 
     def show(self, feedback: Feedback) -> None:

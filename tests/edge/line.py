@@ -75,17 +75,20 @@ class Cloud:
         self.client.on_message = self._on_message
         self._subscribed = threading.Event()
         self.client.on_subscribe = lambda *_: self._subscribed.set()
-        self.client.on_connect = lambda client, *_: client.subscribe(f"{topics.PREFIX}/#", options=_all())
+        self.client.on_connect = self._on_connect
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
         assert self._subscribed.wait(5)
 
+    def _on_connect(self, client: mqtt.Client, *_: Any) -> None:
+        client.subscribe(f"{topics.PREFIX}/#", options=SubscribeOptions(qos=1, noLocal=True))
+
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         with self._lock:
-            self.received.append((message.topic, message.payload, message.retain))
+            self.received.append((message.topic, bytes(message.payload), message.retain))
         topic = topics.parse(message.topic)
         if topic is not None and topic.leaf == topics.EVENTS:
-            segment = load_segment(message.payload, bytes(GATE_KEY.verify_key))
+            segment = load_segment(bytes(message.payload), bytes(GATE_KEY.verify_key))
             self.segments.append(segment)
             if self.answers:
                 self.receipt(segment)
@@ -110,10 +113,6 @@ class Cloud:
     def close(self) -> None:
         self.client.disconnect()
         self.client.loop_stop()
-
-
-def _all() -> SubscribeOptions:
-    return SubscribeOptions(qos=1, noLocal=True)
 
 
 def receipt_trust() -> Trust:
