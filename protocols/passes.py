@@ -175,7 +175,7 @@ class Revocations:
 
 @dataclass(frozen=True)
 class Place:
-    """Where and when a pass is judged. `at`: UTC seconds. clock: "ntp", "holdover" or "untrusted"."""
+    """Where and when a pass is judged. `at`: UTC seconds. gate None: any. clock: "ntp", "holdover" or "untrusted"."""
 
     site: int
     at: float
@@ -294,7 +294,7 @@ def check_presentation(text: PassText, credential: Credential, place: Place) -> 
         raise PassRefused(Reason.BAD_SIGNATURE)
     if presentation.childmask >> len(credential.children):
         raise PassRefused(Reason.CHILD_NOT_IN_PASS)
-    if presentation.gate is not None and presentation.gate != place.gate:
+    if place.gate is not None and presentation.gate not in (None, place.gate):
         raise PassRefused(Reason.OTHER_GATE)
     return presentation
 
