@@ -26,7 +26,7 @@ from simulators.processes import WorldFault
 from simulators.tour.stage import Stage
 
 HERE = Path(__file__).parent
-FILES = {"tour.css": "text/css", "tour.js": "text/javascript"}
+FILES = {"tour.css": "text/css", "tour.js": "text/javascript", "icon.svg": "image/svg+xml"}
 ALIVE_SECONDS = 10.0
 GATES_SHOWN = 2
 STOP_SECONDS = 3.0

@@ -48,13 +48,18 @@ function light(card, name) {
   for (const lamp of card.querySelectorAll("[data-light]")) lamp.toggleAttribute("data-on", lamp.dataset.light === name);
 }
 
-function showing({ gate, picture }) {
-  const card = gateCard(gate);
-  const image = part(card, "img").cloneNode();
+async function replaceImage(card, gate, picture) {
+  const image = new Image();
   image.src = `/picture/${picture}`;
   image.alt = `Camera of gate ${gate}: a phone is held up`;
-  image.hidden = false;
+  await image.decode().catch(() => {});
   part(card, "img").replaceWith(image);
+}
+
+function showing({ gate, picture }) {
+  const card = gateCard(gate);
+  replaceImage(card, gate, picture);
+  card.fact = "";
   part(card, "polygon").setAttribute("points", "");
   part(card, ".said").textContent = "Hold still";
   part(card, ".why").textContent = "";
@@ -87,6 +92,7 @@ function decision(fact) {
   for (const [ms, name] of fact.timeline) timelineRow(card, ms, STEP[name] ?? name);
   if (fact.strike) openDoor(card);
   const verified = fact.timeline.find(([, name]) => name === "verified")?.[0] ?? 0;
+  card.fact = fact.fact;
   if (fact.fact) facts.set(fact.fact, { card, decidedNs: fact.decided_ns, verified });
   step(fact.strike ? "open" : "check");
   if (early.has(fact.fact)) told(early.get(fact.fact));
@@ -111,8 +117,9 @@ function told(fact) {
   if (!known) return void early.set(fact.fact, fact);
   facts.delete(fact.fact);
   early.delete(fact.fact);
-  timelineRow(known.card, known.verified + (fact.at_ns - known.decidedNs) / 1e6, "stored in the cloud, receipted, on the parent’s page", true);
   step("told");
+  if (known.card.fact !== fact.fact) return; // another family stands there by now
+  timelineRow(known.card, known.verified + (fact.at_ns - known.decidedNs) / 1e6, "stored in the cloud, receipted, on the parent’s page", true);
 }
 
 function line(fact) {
