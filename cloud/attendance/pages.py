@@ -18,6 +18,7 @@ from markupsafe import Markup
 from cloud.attendance import service
 from cloud.attendance.model import DaySheet, FamilyChild, SheetRow
 from cloud.identity.doors import FamilyActor, FamilyTx, SchoolActor, SchoolTx
+from cloud.identity.may import Action, Thing, require
 from cloud.identity.model import Actor
 from cloud.kit import clock
 from cloud.kit.db import Transaction, database_of
@@ -120,10 +121,11 @@ async def day_stream(request: Request, actor: SchoolActor, chosen: Chosen = None
 
 
 def school_of(tx: Transaction, actor: Actor) -> School:
-    """Return the school of the actor's first role. Raises Refused("NOT_YOURS") for who has none."""
+    """Return the school of the actor's first role, whose day sheet this actor may read. Raises Refused("NOT_YOURS")."""
     of_roles = actor.schools()
     if not of_roles:
         raise Refused("NOT_YOURS")
+    require(actor, Action.READ_DAY_SHEET, Thing(actor.district_id, of_roles[0]))
     return schools.school(tx, actor.district_id, of_roles[0])
 
 

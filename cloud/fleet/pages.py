@@ -5,7 +5,6 @@ Responsible for: `/fleet/gates` and its stream; the words of each fault code. No
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
@@ -13,6 +12,7 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 from cloud.fleet import service
 from cloud.fleet.model import GateLine
 from cloud.identity.doors import FleetActor, FleetTx
+from cloud.identity.may import Action, Thing, require
 from cloud.identity.model import Actor
 from cloud.kit import clock
 from cloud.kit.db import Transaction, database_of
@@ -34,23 +34,67 @@ class Fault:
 
 
 FAULTS = {
-    "LEDGER_FORK": Fault("bad", N_("Two gates write one ledger"), N_("Two units share a key, or an old card was put back. Both stay stored. Claim one of them anew.")),
-    "SEGMENT_SIGNATURE": Fault("bad", N_("Events with a wrong signature"), N_("Compare the unit's key with the registry. If they differ, revoke the gate and claim it anew.")),
-    "LEDGER_GAP": Fault("bad", N_("Events are missing"), N_("The gate sends them again when asked: send it the command resync.")),
-    "DOUBLE_USE": Fault("bad", N_("One pass at two gates at once"), N_("Tell the head of the school: the phone's key may be copied. Revoke that phone.")),
-    "GATE_OFFLINE": Fault("bad", N_("Offline; it opens on its own"), N_("Nothing is lost. Check its power, then the network cable or Wi-Fi.")),
-    "CAMERA_BLIND": Fault("bad", N_("The camera sees nothing"), N_("Look at the lens: covered, dirty or blinded. Then press its cable in and restart the gate.")),
-    "GATE_SILENT": Fault("bad", N_("Connected, but says nothing"), N_("Restart the gate's program: it has not reported for minutes.")),
-    "CLOCK_UNTRUSTED": Fault("bad", N_("The gate does not know the time"), N_("Staff confirm each pass. Let it reach a time server, and replace the clock's battery.")),
-    "GATE_CLOCK": Fault("bad", N_("The gate's clock is behind"), N_("Let it reach a time server, and replace the clock's battery.")),
-    "OUTBOX_OLD": Fault("warn", N_("Events wait for their receipt"), N_("They are safe on the gate. Check that ingest is running.")),
-    "DISK_LOW": Fault("warn", N_("The disk is nearly full"), N_("Free space on the card, or replace it with a larger one.")),
-    "DOCUMENTS_OLD": Fault("warn", N_("Not on the newest lists"), N_("They arrive by themselves within a minute. If not, check that the worker is running.")),
+    "LEDGER_FORK": Fault(
+        "bad",
+        N_("Two gates write one ledger"),
+        N_("Two units share a key, or an old card was put back. Both stay stored. Claim one of them anew."),
+    ),
+    "SEGMENT_SIGNATURE": Fault(
+        "bad",
+        N_("Events with a wrong signature"),
+        N_("Compare the unit's key with the registry. If they differ, revoke the gate and claim it anew."),
+    ),
+    "LEDGER_GAP": Fault(
+        "bad", N_("Events are missing"), N_("The gate sends them again when asked: send it the command resync.")
+    ),
+    "DOUBLE_USE": Fault(
+        "bad",
+        N_("One pass at two gates at once"),
+        N_("Tell the head of the school: the phone's key may be copied. Revoke that phone."),
+    ),
+    "GATE_OFFLINE": Fault(
+        "bad",
+        N_("Offline; it opens on its own"),
+        N_("Nothing is lost. Check its power, then the network cable or Wi-Fi."),
+    ),
+    "CAMERA_BLIND": Fault(
+        "bad",
+        N_("The camera sees nothing"),
+        N_("Look at the lens: covered, dirty or blinded. Then press its cable in and restart the gate."),
+    ),
+    "GATE_SILENT": Fault(
+        "bad", N_("Connected, but says nothing"), N_("Restart the gate's program: it has not reported for minutes.")
+    ),
+    "CLOCK_UNTRUSTED": Fault(
+        "bad",
+        N_("The gate does not know the time"),
+        N_("Staff confirm each pass. Let it reach a time server, and replace the clock's battery."),
+    ),
+    "GATE_CLOCK": Fault(
+        "bad", N_("The gate's clock is behind"), N_("Let it reach a time server, and replace the clock's battery.")
+    ),
+    "OUTBOX_OLD": Fault(
+        "warn", N_("Events wait for their receipt"), N_("They are safe on the gate. Check that ingest is running.")
+    ),
+    "DISK_LOW": Fault(
+        "warn", N_("The disk is nearly full"), N_("Free space on the card, or replace it with a larger one.")
+    ),
+    "DOCUMENTS_OLD": Fault(
+        "warn",
+        N_("Not on the newest lists"),
+        N_("They arrive by themselves within a minute. If not, check that the worker is running."),
+    ),
     "TOO_HOT": Fault("warn", N_("Too hot"), N_("Give the unit shade and air.")),
-    "GATE_NOT_APPROVED": Fault("warn", N_("Waits for your approval"), N_("Compare its key on the unit, then approve it.")),
-    "GATE_NEVER_SEEN": Fault("warn", N_("Never heard from"), N_("Switch it on and check the address of the broker in its gate.toml.")),
+    "GATE_NOT_APPROVED": Fault(
+        "warn", N_("Waits for your approval"), N_("Compare its key on the unit, then approve it.")
+    ),
+    "GATE_NEVER_SEEN": Fault(
+        "warn", N_("Never heard from"), N_("Switch it on and check the address of the broker in its gate.toml.")
+    ),
     "GATE_REVOKED": Fault("warn", N_("Revoked"), N_("It is believed no longer. Take it down, or claim it anew.")),
-}  # fmt: skip
+}
+# How sure a gate is of the time, as it says itself (P-6 up/hb).
+CLOCKS = {"nts": N_("exact"), "ntp": N_("exact"), "holdover": N_("runs on its own"), "untrusted": N_("not known")}
 OTHER = Fault("bad", N_("An alarm"), N_("Look at the gate's log for this code."))
 
 
@@ -87,9 +131,11 @@ def _fragments(reader: Reader, tx: Transaction, actor: Actor) -> dict[str, str]:
 
 
 def _told(tx: Transaction, actor: Actor) -> dict:
-    now: datetime = clock.now()
+    require(actor, Action.READ_GATES, Thing(actor.district_id))
+    now = clock.now()
     lines = service.list_gates(tx, actor.district_id, now)
-    return {"lines": lines, "summary": summary_of(lines), "faults": FAULTS, "other": OTHER, "tone_of": tone_of, "now": now}
+    words = {"faults": FAULTS, "other": OTHER, "clocks": CLOCKS, "tone_of": tone_of}
+    return {"lines": lines, "summary": summary_of(lines), "now": now, **words}
 
 
 def summary_of(lines: tuple[GateLine, ...]) -> Summary:

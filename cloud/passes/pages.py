@@ -45,7 +45,14 @@ def manifest(request: Request) -> Response:
         {"src": static_url("icons/gate-mask-512.png"), "sizes": "512x512", "type": "image/png", "purpose": "maskable"},
     ]
     told = {
-        "id": "/pass", "start_url": "/pass", "scope": "/", "display": "standalone", "name": "Portillon",
-        "short_name": words("Pass"), "background_color": "#f4f5fa", "theme_color": "#f4f5fa", "icons": icons,
+        "id": "/pass",
+        "start_url": "/pass",
+        "scope": "/",
+        "display": "standalone",
+        "name": "Portillon",
+        "short_name": words("Pass"),
+        "background_color": "#f4f5fa",
+        "theme_color": "#f4f5fa",
+        "icons": icons,
     }
     return Response(json.dumps(told), media_type="application/manifest+json")

@@ -1,7 +1,7 @@
 """Chromium before the real application: real PostgreSQL, real keys, a server of this test's own on a free port.
 
 `stage` is the house with the lights on: pairing codes, sign-in links, a gate that writes signed facts, and a server
-that can be stopped and started. Nothing of ours is replaced. Chromium is Debian's; PORTILLON_TEST_CHROMIUM names another.
+that can be stopped and started. Nothing of ours is replaced. PORTILLON_TEST_CHROMIUM names another Chromium.
 """
 
 import os
@@ -9,7 +9,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -31,7 +32,9 @@ from cloud.kit.db import Database
 from cloud.passes import service as passes
 from cloud.passes.keys import KeyRing, init_keys
 from protocols.passes import Place
+from simulators.database import RunningDatabase
 from tests.cast import Cast, a_district
+from tests.conftest import _made as made_clone
 from tests.gates import Ledger, a_gate, an_arrival, number_of
 
 expect.set_options(timeout=15_000)  # A machine busy with other tests is slow, not broken.
@@ -57,7 +60,6 @@ class Stage:
     ledger: Ledger
     _server: uvicorn.Server | None = None
     _thread: threading.Thread | None = None
-    problems: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -109,9 +111,25 @@ class Stage:
 
 @pytest.fixture
 def stage(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Stage]:
+    """A stage of this test alone: it may be stopped, paired with, written to."""
+    yield from _raised(settings, database, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def open_house(
+    database_server: RunningDatabase, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    """One stage for all tests of a file that only look."""
+    folder = tmp_path_factory.mktemp("open_house")
+    with contextmanager(made_clone)(database_server, migrated_template) as clone, Database(clone.url, 10) as database:
+        told = Settings(database_url=clone.url, database_owner_url=clone.owner_url, secret=bytes(range(32)))
+        yield from _raised(told, database, folder)
+
+
+def _raised(settings: Settings, database: Database, folder: Path) -> Iterator[Stage]:
     cast = a_district(database)
-    keys = tmp_path / "keys"
-    ring = init_keys(tmp_path / "root", keys, int((clock.now() - timedelta(minutes=1)).timestamp()))
+    keys = folder / "keys"
+    ring = init_keys(folder / "root", keys, int((clock.now() - timedelta(minutes=1)).timestamp()))
     port = _free_port()
     told = replace(settings, keys_dir=keys, public_url=f"http://127.0.0.1:{port}")
     made = Stage(told, database, cast, ring, port, a_gate(database, cast))
@@ -173,6 +191,6 @@ def read_code(place: Page | Locator) -> str:
     """Return what a camera reads on a screenshot: exactly one QR Code."""
     picture = cv2.imdecode(np.frombuffer(place.screenshot(), np.uint8), cv2.IMREAD_GRAYSCALE)
     assert picture is not None
-    found = zxingcpp.read_barcodes(picture, formats=zxingcpp.BarcodeFormat.QRCode)
+    found = zxingcpp.read_barcodes(picture, formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode))
     assert len(found) == 1
     return found[0].bytes.decode("ascii")

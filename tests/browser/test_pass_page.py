@@ -1,4 +1,4 @@
-"""The pass page before a real Chromium: paired, drawn, read by zxing-cpp, verified by protocols.passes; also offline."""
+"""The pass page in a real Chromium: paired, drawn, read by zxing-cpp, verified by protocols.passes; also offline."""
 
 import json
 import time
@@ -168,7 +168,7 @@ def test_an_arrival_shows_on_the_pass_and_the_code_stays_an_arrival(phone: Page,
 def test_with_the_server_killed_and_the_browser_restarted_the_pass_is_still_drawn_and_genuine(
     playwright: Playwright, stage: Stage, tmp_path: Path
 ) -> None:
-    told = {"executable_path": CHROMIUM, "args": ARGUMENTS, "viewport": PHONE, "device_scale_factor": 2, "locale": "en-GB"}
+    told = {"executable_path": CHROMIUM, "args": ARGUMENTS, "viewport": PHONE, "locale": "en-GB"}
     first = playwright.chromium.launch_persistent_context(tmp_path / "profile", **told)
     page = first.new_page()
     pair(page, stage, stage.cast.mother)

@@ -7,7 +7,6 @@ import zxingcpp
 from playwright.sync_api import Page
 
 from cloud.kit.web import static_url
-
 from tests.browser.conftest import Stage
 
 DRAW = """async ([address, texts]) => {
@@ -42,7 +41,8 @@ def drawn(page: Page, stage: Stage, *texts: str) -> list[dict]:
 
 
 def picture_of(code: dict) -> np.ndarray:
-    modules = np.array([0 if dark == "1" else 255 for dark in code["dark"]], np.uint8).reshape(code["size"], code["size"])
+    shades = np.array([0 if dark == "1" else 255 for dark in code["dark"]], np.uint8)
+    modules = shades.reshape(code["size"], code["size"])
     framed = np.pad(modules, QUIET_MODULES, constant_values=255)
     return cv2.resize(framed, None, fx=PIXELS, fy=PIXELS, interpolation=cv2.INTER_NEAREST)
 
@@ -53,7 +53,9 @@ def test_every_version_from_1_to_40_is_read_back_to_the_letter(pass_page: Page, 
     codes = drawn(pass_page, stage, *texts)
     assert [code["version"] for code in codes] == list(range(1, 41))
     for text, code in zip(texts, codes, strict=True):
-        (found,) = zxingcpp.read_barcodes(picture_of(code), formats=zxingcpp.BarcodeFormat.QRCode)
+        (found,) = zxingcpp.read_barcodes(
+            picture_of(code), formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
+        )
         assert found.bytes.decode("ascii") == text
         assert found.ec_level == "M"
 

@@ -1,0 +1,147 @@
+"""Every page: no axe-core violation in five languages, light, dark, phone, desktop; few bytes; no CSP violation."""
+
+from collections.abc import Iterator
+from importlib.resources import files
+
+import axe_playwright_python
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from cloud.fleet import service as fleet
+from cloud.kit import clock
+from cloud.kit.i18n import LANGUAGES
+from tests.browser.conftest import DESK, PHONE, Stage, pair
+
+AXE = files(axe_playwright_python).joinpath("axe.min.js").read_text(encoding="utf-8")
+DOORS = {"father": "family", "head": "school", "operator": "fleet"}
+PAGES = {
+    "first": "/", "privacy": "/privacy-at-the-gate", "health": "/health", "refusal": "/no-such-page",
+    "pairing": "/pass?code=12345678", "family": "/family", "day": "/school/day", "gates": "/fleet/gates",
+}  # fmt: skip
+PASS_BYTES_MAX = 20 * 1024  # UX.md, "One stack": budgets over the wire
+PAGE_BYTES_MAX = 25 * 1024
+CONTROL_PIXELS_MIN = 44
+SIGHTS = ((PHONE, "light"), (DESK, "dark"), (DESK, "light"), (PHONE, "dark"))
+EXPECTED = ("404", "503", "blocked by Playwright")  # what the console says of the refusal, /health, and no worker here
+
+WEIGHT = """() => performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation"))
+    .filter((entry) => !entry.name.includes("manifest") && !entry.name.endsWith(".png"))
+    .reduce((sum, entry) => sum + entry.encodedBodySize, 0)"""
+SMALL_CONTROLS = """(least) => [...document.querySelectorAll("a, button, input, select")]
+    .filter((e) => e.checkVisibility() && !e.classList.contains("skip"))
+    .map((e) => [e.outerHTML.slice(0, 80), e.getBoundingClientRect()])
+    .filter(([, box]) => box.width < least || box.height < least)
+    .map(([html, box]) => `${html} ${Math.round(box.width)} x ${Math.round(box.height)}`)"""
+
+
+@pytest.fixture(scope="module")
+def lived_in(open_house: Stage) -> Stage:
+    """A morning has begun: one child is here, one gate has a fault."""
+    open_house.arrives(open_house.cast.aigerim, with_=open_house.cast.mother)
+    with open_house.database.tenant(open_house.cast.district) as tx:
+        fleet.raise_alarm(tx, open_house.cast.district, 11, "LEDGER_GAP", clock.now())
+    return open_house
+
+
+@pytest.fixture(params=LANGUAGES)
+def visitor(request: pytest.FixtureRequest, chromium: Browser, lived_in: Stage) -> Iterator[BrowserContext]:
+    """A browser signed in at all three doors, all of whose people read the language of this test."""
+    told = chromium.new_context(viewport=PHONE, locale=request.param, service_workers="block")  # type: ignore[arg-type]
+    page = told.new_page()
+    for name, door in DOORS.items():
+        person = getattr(lived_in.cast, name)
+        with lived_in.database.tenant(lived_in.cast.district) as tx:
+            tx.execute("UPDATE person SET language = %s WHERE id = %s", (request.param, person))
+        page.goto(lived_in.link_for(person, door))
+    page.close()
+    yield told
+    told.close()
+
+
+def violations(page: Page) -> list[str]:
+    found = page.evaluate("() => axe.run({ resultTypes: ['violations'] })")["violations"]
+    return [f"{rule['id']}: {node['html'][:120]}" for rule in found for node in rule["nodes"]]
+
+
+def test_no_page_has_an_accessibility_violation(visitor: BrowserContext, lived_in: Stage) -> None:
+    problems: list[str] = []
+    for name, path in PAGES.items():
+        page = visitor.new_page()
+        page.goto(lived_in.url + path)
+        page.evaluate(AXE)
+        for viewport, scheme in SIGHTS:
+            page.set_viewport_size(viewport)  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+            problems += [f"{name} {viewport['width']} {scheme} {found}" for found in violations(page)]
+            if page.evaluate("() => document.documentElement.scrollWidth > innerWidth"):
+                problems.append(f"{name} {viewport['width']} is wider than the screen")
+            problems += [f"{name} {small}" for small in page.evaluate(SMALL_CONTROLS, CONTROL_PIXELS_MIN)]
+        page.close()
+    assert not problems, "\n".join(problems)
+
+
+def test_pages_speak_the_readers_language_and_say_so(visitor: BrowserContext, lived_in: Stage) -> None:
+    language = visitor.new_page()
+    language.goto(lived_in.url + "/family")
+    spoken = language.locator("html").get_attribute("lang")
+    titles = {"en": "Today", "fr": "Aujourd'hui", "ru": "Сегодня", "kk": "Бүгін", "vi": "Hôm nay"}
+    assert language.locator("h1").inner_text() == titles[str(spoken)]
+    language.close()
+
+
+@pytest.fixture
+def english(chromium: Browser, lived_in: Stage) -> Iterator[BrowserContext]:
+    told = chromium.new_context(viewport=PHONE, locale="en-GB", service_workers="block")  # type: ignore[arg-type]
+    page = told.new_page()
+    for name, door in DOORS.items():
+        page.goto(lived_in.link_for(getattr(lived_in.cast, name), door))
+    page.close()
+    yield told
+    told.close()
+
+
+@pytest.mark.parametrize("path", PAGES.values(), ids=PAGES.keys())
+def test_a_page_is_light_and_breaks_no_rule_of_its_policy(english: BrowserContext, lived_in: Stage, path: str) -> None:
+    page = english.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(lived_in.url + path)
+    page.wait_for_timeout(300)
+    assert page.evaluate(WEIGHT) <= PAGE_BYTES_MAX
+    assert not [text for text in said if not any(word in text for word in EXPECTED)]
+
+
+def test_the_pass_itself_is_lighter_and_breaks_no_rule(chromium: Browser, lived_in: Stage) -> None:
+    context = chromium.new_context(viewport=PHONE, locale="en-GB", service_workers="block")  # type: ignore[arg-type]
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    pair(page, lived_in, lived_in.cast.mother)
+    page.goto(f"{lived_in.url}/privacy-at-the-gate")
+    page.context.new_cdp_session(page).send("Network.clearBrowserCache")
+    page.goto(f"{lived_in.url}/pass")
+    page.locator("#code[data-version]").wait_for()
+    weight = page.evaluate(WEIGHT)
+    page.evaluate(AXE)
+    found = [violation for scheme in ("light", "dark") for violation in _in(page, scheme)]
+    context.close()
+    assert weight <= PASS_BYTES_MAX
+    assert not found
+    assert not [text for text in said if not any(word in text for word in EXPECTED)]
+
+
+def _in(page: Page, scheme: str) -> list[str]:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    return violations(page)
+
+
+@pytest.mark.parametrize("path", ["/", "/pass", "/health"])
+def test_the_policy_lets_nothing_inline_or_foreign_in(phone: Page, lived_in: Stage, path: str) -> None:
+    answer = phone.goto(lived_in.url + path)
+    assert answer is not None
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "require-trusted-types-for 'script'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
