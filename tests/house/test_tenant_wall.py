@@ -16,6 +16,10 @@ TRANSACTIONS_BEGIN_IN = ("cloud/kit/web.py", "cloud/identity/doors.py")
 TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?([a-z_]+) \((.*?)\n\)", re.DOTALL | re.IGNORECASE)
 
 
+# Named with a district, but for everybody who serves: reason.
+OUTSIDE_THE_WALL = {"job": "the worker takes jobs of all districts, then opens each district's own transaction; ids only"}
+
+
 def tenant_tables() -> list[str]:
     return [name for name, body in TABLE.findall(text(SCHEMA)) if re.search(r"^\s*district_id\b", body, re.MULTILINE)]
 
@@ -29,7 +33,7 @@ def test_every_table_of_a_district_stands_behind_the_tenant_wall() -> None:
     wall = re.search(r"FUNCTION (?:public\.)?tenant_wall.*?\$(\w*)\$(.*?)\$\1\$", text(SCHEMA), re.DOTALL)
     assert wall and "FORCE ROW LEVEL SECURITY" in wall[2] and "ENABLE ROW LEVEL SECURITY" in wall[2]
     assert tenant_tables()
-    missing = sorted(set(tenant_tables()) - walled_tables())
+    missing = sorted(set(tenant_tables()) - walled_tables() - OUTSIDE_THE_WALL.keys())
     assert not missing, listing(missing)
 
 
