@@ -18,6 +18,7 @@ DRAW = """async ([address, texts]) => {
 }"""
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"  # RFC 9285, which is the alphanumeric set of ISO/IEC 18004
 QUIET_MODULES, PIXELS = 4, 4
+QR_CODES = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 
 # The most alphanumeric characters of level M, by version from 1 (ISO/IEC 18004, table 7).
 CAPACITY = (
@@ -53,9 +54,7 @@ def test_every_version_from_1_to_40_is_read_back_to_the_letter(pass_page: Page, 
     codes = drawn(pass_page, stage, *texts)
     assert [code["version"] for code in codes] == list(range(1, 41))
     for text, code in zip(texts, codes, strict=True):
-        (found,) = zxingcpp.read_barcodes(
-            picture_of(code), formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
-        )
+        (found,) = zxingcpp.read_barcodes(picture_of(code), formats=QR_CODES)
         assert found.bytes.decode("ascii") == text
         assert found.ec_level == "M"
 
