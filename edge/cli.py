@@ -31,8 +31,11 @@ from edge.journal_file import JournalFailed, reading, rows, verify_chain
 FAILED, USAGE, CANNOT_REACH, INTERRUPTED = 1, 2, 3, 130
 STATUS_SECONDS = 3.0
 
-app = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help="A Portillon gate.")
-journal_app = typer.Typer(no_args_is_help=True, help="The gate's ledger on this machine.")
+MARKUP = "rich" if sys.stdout.isatty() else None  # plain help where nobody sees boxes
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=MARKUP, help="A Portillon gate."
+)
+journal_app = typer.Typer(no_args_is_help=True, rich_markup_mode=MARKUP, help="The gate's ledger on this machine.")
 app.add_typer(journal_app, name="journal")
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -118,7 +121,7 @@ def _lines(name: str) -> Iterator[str]:
         with open(name, encoding="utf-8", errors="replace") as file:
             yield from file
     except OSError as error:
-        _fail(f"{name} cannot be read ({error.strerror}): portillon-gate replay SCENARIO.jsonl", FAILED)
+        _fail(f"{name} cannot be read ({error.strerror}): portillon-gate replay SCENARIO.jsonl", USAGE)
 
 
 # --- selftest, status ---------------------------------------------------------------------------------------------
@@ -235,7 +238,7 @@ def _load(path: Path) -> GateConfig:
     try:
         return load_config(path)
     except ConfigProblems as problems:
-        _fail(str(problems), FAILED)
+        _fail(str(problems), USAGE)
 
 
 def _line(value: object) -> None:

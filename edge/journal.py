@@ -32,8 +32,9 @@ from edge.journal_file import (
 )
 from protocols.chain import ZERO_HEAD, extend
 from protocols.events import Event, Kind
+from protocols.limits import JOURNAL_DAYS_AFTER_RECEIPT
 
-KEPT_SECONDS = 35 * 86_400  # P-5: 35 days after the receipt
+KEPT_SECONDS = JOURNAL_DAYS_AFTER_RECEIPT * 86_400
 JOURNAL_BYTES_MAX = 64 * 1024 * 1024  # half a school year offline, 216,000 events
 PURGE_ROWS_MAX = 5_000  # rows dropped in one transaction, so that a purge never delays an arrival
 CHANGES_MAX = 4_096  # rows of saved state one decision may change

@@ -36,7 +36,7 @@ from edge.view import Symbol
 from edge.web.board import Board
 from protocols import topics
 from protocols.events import Clock, Detail, Event, Flag, Kind, Note, build_note
-from protocols.limits import REFUSALS_PER_MINUTE_MAX
+from protocols.limits import FLOOR_MARGIN_SECONDS, REFUSALS_PER_MINUTE_MAX
 from protocols.passes import looks_like_pass
 from protocols.reasons import DocumentKind, Reason
 from protocols.rules import Hours
@@ -45,7 +45,8 @@ FIRMWARE = "0.1.0"
 POLL_SECONDS = 0.004  # between two looks at a camera that has no new frame
 HOUSEKEEPING_SECONDS = 1.0
 PURGE_SECONDS = 600.0
-COUNTS_SECONDS = 3_600.0  # what was only counted goes into the ledger so often
+COUNTS_SECONDS = 60.0  # what was only counted goes into the ledger so often
+BUILT_AT = 1_767_225_600  # 2026-01-01T00:00:00Z: no gate of this firmware has seen an earlier day (P-3, clock floor)
 REOPEN_SECONDS = 2.0  # a faulty camera is opened again so often
 UNSAVED_MAX = 4_096  # rows of state that wait for a journal that fails; the oldest goes first
 
@@ -152,6 +153,7 @@ class Loop:
             place.gate,
             root_public=self._config.root_public,
             clock=self._parts.clock.state,
+            floor=BUILT_AT,
             saved=saved,
         )
         settings = GateSettings(place.gate, place.site, self._hours, place.departures, place.gates_at_site)
@@ -365,7 +367,7 @@ class Loop:
             self._bus_up = heard.up
             self._apply(self._gate.bus(heard.up, at), at)
         elif heard.what == "receipt":
-            self._gate.roster.raise_floor(heard.at - 60, at)
+            self._gate.roster.raise_floor(heard.at - FLOOR_MARGIN_SECONDS, at)
         elif heard.what in _DOCUMENTS:
             self._take_document(_DOCUMENTS[heard.what], heard.payload, at)
         else:
@@ -373,12 +375,13 @@ class Loop:
 
     def _take_document(self, kind: DocumentKind, data: bytes, at: float) -> None:
         decision = self._gate.document(kind, data, at)
-        written = self._apply(decision, at)
+        self._apply(decision, at)
         if decision.alarms:
             self._record_health({Detail.DOCUMENT: str(decision.code)}, at)
-        elif written is not None and self._parts.broker is not None:
-            self._mode_may_have_changed(at)
-            self._parts.broker.announce()
+        else:
+            self._mode = self._gate.roster.mode(at)  # its event is the document's own
+            if self._parts.broker is not None:
+                self._parts.broker.announce()
 
     def _record_health(self, detail: dict, at: float) -> None:
         """At most 6 records a minute (P-3): rubbish must not wear out the disk."""
@@ -396,8 +399,10 @@ class Loop:
             self._mend_journal(at)
         if self._parts.clock.state != self._gate.roster.clock:
             self._apply(self._gate.clock(self._parts.clock.state, at), at)
-        self._mode_may_have_changed(at)
+        self._mode_may_have_ended(at)
         self._close_day(at)
+        if self.last_frame is None or time.monotonic_ns() - self.last_frame.captured_ns > HOUSEKEEPING_SECONDS * 1e9:
+            self._apply(self._gate.scan((), at), at)  # nothing is in view: what was shown has left
         if moment >= self._due.counts:
             self._due.counts = moment + COUNTS_SECONDS
             if counts := self._gate.take_counts():
@@ -409,7 +414,8 @@ class Loop:
             except JournalFailed as failed:
                 self._journal_fails(failed, at)
 
-    def _mode_may_have_changed(self, at: float) -> None:
+    def _mode_may_have_ended(self, at: float) -> None:
+        """A mode past its end is normal again, and says so; one that a document brings has its own event."""
         mode = self._gate.roster.mode(at)
         if mode is not self._mode:
             self._mode = mode

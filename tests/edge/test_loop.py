@@ -20,6 +20,8 @@ from protocols.passes import IN, INTENT_CONFIRM, OUT
 from tests.edge.household import SISTER, SISTER_KEY, Phone, RunningGate, Site, StaffPhone
 from tests.edge.line import GATE, Cloud, Mosquitto, until
 
+pytestmark = pytest.mark.serial
+
 
 @pytest.fixture
 def site() -> Site:
@@ -38,6 +40,7 @@ def gate(tmp_path: Path, site: Site) -> Iterator[RunningGate]:
 def skip_boot_rule(running: RunningGate) -> None:
     """A gate whose replay state was lost waits 10 s for redraws; tests do not."""
     running.appliance.loop.gate._lost_until = 0
+    running.appliance.loop._saved["gate", b"lost_until"] = bytes(8)
     until(lambda: running.appliance.loop.gate.roster.policy)
 
 
@@ -101,6 +104,7 @@ def test_a_refused_pass_shows_the_same_neutral_red_whatever_the_cause(gate: Runn
     refused = gate.answer_to(family(site).text())
     assert (refused["code"], refused["signal"], refused["strike"]) == ("CUSTODY", "neutral_red", False)
     shown = gate.appliance.loop.porch._shown.feedback
+    gate.next_one()
     not_allowed = gate.answer_to(family(site, 8, 80, perms=2).text())
     assert not_allowed["code"] == "NOT_ALLOWED"
     assert gate.appliance.loop.porch._shown.feedback == shown
@@ -109,6 +113,7 @@ def test_a_refused_pass_shows_the_same_neutral_red_whatever_the_cause(gate: Runn
 def test_staff_confirm_what_waits_by_showing_their_pass(gate: RunningGate, site: Site) -> None:
     waiting = gate.answer_to(family(site, perms=7).text())
     assert (waiting["code"], waiting["strike"]) == ("STAFF_CONFIRM", False)
+    gate.next_one()
     confirmed = gate.answer_to(StaffPhone(site, staff=900, powers=15).text(INTENT_CONFIRM))
     assert (confirmed["code"], confirmed["strike"], confirmed["acts"]) == ("CONFIRMED", True, [[70, IN]])
     assert ledger(gate)[confirmed["seq"]].detail[Detail.STAFF] == 900
@@ -199,6 +204,7 @@ def test_a_sisters_note_is_believed_only_with_her_signature(tmp_path: Path, site
         hear_note(gate, payload)
     until(lambda: any(k.startswith("alarm_BUS_") for k in gate.appliance.health.counters))
     assert gate.answer_to(phone.text())["code"] == "OPEN"
+    gate.next_one()
     true = build_note(SISTER_KEY, Note(SISTER, bytes(8), 0, int(now * 1000), ((71, IN),)))
     hear_note(gate, true)
     assert gate.answer_to(family(site, 8, 71).text())["code"] == "PASSBACK"
@@ -231,6 +237,7 @@ def test_presence_and_replays_survive_a_restart(tmp_path: Path, site: Site) -> N
     skip_boot_rule(second)
     assert second.appliance.loop.gate.state_lost is False
     assert second.answer_to(Phone(site, holder=9, children=[(70, 3)]).text())["code"] == "PASSBACK"
+    second.next_one()
     assert second.answer_to(phone.text(time.time() - 5))["code"] == "REPLAY"
     assert second.answer_to(phone.text(direction=OUT))["code"] == "OPEN"
     assert kinds(second).count(Kind.BOOT) == 2
