@@ -30,21 +30,24 @@ RUN_AS_COMMANDS = {
     "tzdata",
     "uvloop",
 }
-# Spelled in two halves, so that this file does not hold what it looks for.
-STRANGE_WORDS = (
-    "/work/",
-    "/farm/",
-    "farm-studio",
-    "farm-bench",
-    r"\." "library",
-    "/tmp/contract",
-    "python" r"hosted\.",
-    "py" r"pi\." "org",
-    "npm" r"js\." "org",
-    r"registry\." "npm",
-    r"deb\.debian\." "org",
+# Spelled in two halves (and put together below), so that this file does not hold what it looks for.
+STRANGE_WORDS = tuple(
+    "".join(halves)
+    for halves in (
+        ("/wo", "rk/"),
+        ("/fa", "rm/"),
+        ("farm-", "studio"),
+        ("farm-", "bench"),
+        (r"\.", "library"),
+        ("/tmp/", "contract"),
+        ("python", r"hosted\."),
+        ("py", r"pi\.", "org"),
+        ("npm", r"js\.", "org"),
+        (r"registry\.", "npm"),
+        (r"deb\.debian", r"\.org"),
+    )
 )
-SECRETS = ("BEGIN (?:EC |RSA |OPENSSH )?PRIVATE KEY", "pass" r"word\s*=\s*[\"'][^\"'{}]{6,}[\"']")
+SECRETS = ("BEGIN (?:EC |RSA |OPENSSH )?PRIVATE" + " KEY", "pass" + r"word\s*=\s*[\"'][^\"'{}]{6,}[\"']")
 
 
 def lines_with(patterns: tuple[str, ...]) -> list[str]:
