@@ -1,18 +1,20 @@
 """Is everything there that the cloud needs? One answer for `/health` and for `portillon-cloud doctor`.
 
-Responsible for: database, its role, migrations, broker, keys; each fault with the command that repairs it (UX.md).
+Responsible for: database, its role, migrations, jobs, broker, keys; each fault with its repair (UX.md).
 Not responsible for: the gates' health (fleet). Shows no secret and no address, for the page is public.
 """
 
 import socket
 from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 from cloud.config import Settings
-from cloud.kit import migrate
-from cloud.kit.db import Database, DatabaseAway, TenantRefused
+from cloud.kit import clock, migrate
+from cloud.kit.db import Database, DatabaseAway, TenantRefused, one
 
 BROKER_SECONDS = 1.0  # A broker on the same network answers in milliseconds.
+JOB_SECONDS_MAX = 60  # A worker takes a job within a second; a minute survives its restart.
 BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
 KEY_MODE_REFUSED = 0o077  # Nobody but the owner reads a private key.
 
@@ -45,7 +47,26 @@ def _database(database: Database) -> list[Check]:
     if waiting:
         found = f"{len(waiting)} not applied, next {waiting[0]}"
         return [answers, Check("migrations", False, found, "portillon-cloud migrate")]
-    return [answers, Check("migrations", True, "up to date")]
+    return [answers, Check("migrations", True, "up to date"), _jobs(database)]
+
+
+def _jobs(database: Database) -> Check:
+    """What follows from facts: a job that is long overdue means that no worker runs; one given up wants a human."""
+    try:
+        with database.untenanted() as tx:
+            overdue = one(
+                tx, int, "SELECT count(*) FROM job WHERE failed_at IS NULL AND run_at < %s",
+                (clock.now() - timedelta(seconds=JOB_SECONDS_MAX),),
+            )
+            given_up = one(tx, int, "SELECT count(*) FROM job WHERE failed_at IS NOT NULL")
+    except DatabaseAway:
+        return Check("jobs", False, "the database went away", "start PostgreSQL; check PORTILLON_DATABASE_URL")
+    if overdue:
+        return Check("jobs", False, f"{overdue} wait for over {JOB_SECONDS_MAX} s", "portillon-cloud work")
+    if given_up:
+        repair = "read the worker's log, then UPDATE job SET failed_at = NULL, tries = 0, run_at = now()"
+        return Check("jobs", False, f"{given_up} were tried too often", repair)
+    return Check("jobs", True, "none waits")
 
 
 def _broker(settings: Settings) -> Check:

@@ -1,15 +1,30 @@
 """The whole application from outside: health with its repairs, metrics without names, nothing open by mistake."""
 
+import importlib
+import re
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from cloud.app import create_app
 from cloud.config import Settings
+from cloud.identity import service as identity
 from cloud.identity.doors import COOKIES
+from cloud.identity.model import Door
+from cloud.kit import clock
+from cloud.kit.db import Database
 from cloud.kit.metrics import SECONDS
+from cloud.kit.web import BODY_BYTES_MAX, CLOUD
+from tests.cast import NOW, a_district
 from tests.conftest import PUBLIC_URL
+
+PUBLIC = {
+    "/", "/health", "/metrics", "/privacy-at-the-gate", "/pass", "/pass/sw.js", "/pass/manifest.webmanifest",
+    "/sign-out/family",
+}
 
 
 def test_health_names_each_fault_with_its_repair(browser: TestClient) -> None:
@@ -55,8 +70,44 @@ def test_metrics_know_routes_and_never_what_was_asked_for(browser: TestClient) -
     assert SECONDS is not None
 
 
-def test_pages_of_every_door_ask_to_sign_in(browser: TestClient) -> None:
-    for path in ("/family", "/school/day", "/fleet/gates", "/api/passes"):
-        for cookie in ("", "; ".join(f"{name}=forged" for name in COOKIES.values())):
-            answer = browser.get(path, headers={"cookie": cookie, "accept": "text/html"})
-            assert answer.status_code in (401, 303), path
+def every_route() -> list[tuple[str, str]]:
+    """Return method and path of each route of ours, places filled with something harmless."""
+    found = []
+    for file in sorted(CLOUD.glob("*/api.py")) + sorted(CLOUD.glob("*/pages.py")):
+        router = importlib.import_module(f"cloud.{file.parent.name}.{file.stem}").router
+        for route in (route for route in router.routes if isinstance(route, APIRoute)):
+            path = re.sub(r"\{door\}", "family", route.path)
+            found += [(method, re.sub(r"\{[^}]*\}", "1", path)) for method in sorted(route.methods or ())]
+    return found
+
+
+def test_every_route_but_the_public_ones_asks_to_sign_in(browser: TestClient, database: Database) -> None:
+    cast_of = a_district(database)
+    with database.tenant(cast_of.district) as tx:
+        login = identity.login_of_person(tx, cast_of.district, cast_of.teacher, NOW)
+        wrong_door = identity.new_session(tx, login, Door.SCHOOL, clock.now())
+    cookies = ("", "; ".join(f"{name}=forged" for name in COOKIES.values()),
+               f"{COOKIES[Door.FAMILY]}={wrong_door}; {COOKIES[Door.FLEET]}={wrong_door}")
+    routes = every_route()
+    assert len(routes) > 12
+    for method, path in routes:
+        if path in PUBLIC:
+            continue
+        for cookie in cookies:
+            headers = {"cookie": cookie, "accept": "application/json", "origin": PUBLIC_URL}
+            answer = browser.request(method, path, headers=headers)
+            assert answer.status_code in (400, 401, 404), (method, path, answer.status_code)
+
+
+def test_a_body_that_is_too_large_is_not_read(browser: TestClient) -> None:
+    pieces = (b"x" * 1024 for _ in range(BODY_BYTES_MAX // 1024 + 1))
+    for content in (b"x" * (BODY_BYTES_MAX + 1), pieces):  # announced, and sent in pieces without a length
+        told = browser.post("/api/pair/start", content=content, headers={"origin": PUBLIC_URL})
+        assert (told.status_code, told.json()["code"]) == (413, "TOO_LARGE")
+
+
+def test_jobs_that_nobody_takes_are_a_fault_with_its_command(browser: TestClient, database: Database) -> None:
+    with database.untenanted() as tx:
+        tx.execute("INSERT INTO job (fact, run_at) VALUES ('Forgotten', %s)", (NOW - timedelta(days=1000),))
+    checks = browser.get("/health", headers={"accept": "application/json"}).json()["checks"]
+    assert [check["repair"] for check in checks if check["name"] == "jobs"] == ["portillon-cloud work"]
