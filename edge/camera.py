@@ -239,7 +239,7 @@ class Source(Protocol):
 
 
 class LiveCamera:
-    """A thread that keeps the newest frame of a source. A source that blocks, dies or dries up becomes a CameraFault."""
+    """A thread that keeps a source's newest frame. A source that blocks, dies or dries up becomes a CameraFault."""
 
     def __init__(
         self,
@@ -286,7 +286,7 @@ class LiveCamera:
                     self._deadline_ns = self._monotonic_ns() + int(self._capture_seconds_max * 1e9)
         except CameraFault as fault:
             self._stop_with(fault)
-        except Exception as error:  # noqa: BLE001  whatever a camera's library throws, the gate must hear one thing
+        except Exception as error:  # whatever a camera's library throws, the gate must hear one thing
             self._stop_with(CameraFault("CAMERA_BROKEN", f"{type(error).__name__} in the camera's library"))
         finally:
             self._source.close()

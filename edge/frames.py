@@ -1,7 +1,7 @@
 """What can be done to a frame so that a decoder sees more: where to look, and the treatments of that place.
 
-Responsible for: the part of a frame that is most like a QR code, the ladder of treatments in the order that paid in
-the bench (bench/read.py), the coarse view that notices motion. PURE: arrays in, arrays out; no decoder, no clock.
+Responsible for: the part of a frame that is most like a QR code, the treatments of the
+ladder, the coarse view that notices motion. PURE: arrays in, arrays out; no decoder, no clock.
 Not responsible for: when to do what (edge/reader.py).
 """
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 Luma = NDArray[np.uint8]
 
 REGION_PIXELS_MAX = 640 * 640  # a region larger than this is shrunk before any treatment, so that each step is bounded
+MEASURED_PIXELS_MAX = 512 * 512  # the same for measuring modules, which needs no more than four pixels for each
 REGION_SIDE_MIN = 48  # pixels; less cannot hold a version 1 symbol that anything reads
 MOTION_STRIDE = 16  # pixels between the samples of the coarse view
 MOTION_STEP = 12  # luma steps of one sample that are more than noise
@@ -83,15 +84,19 @@ def busiest_region(luma: Luma) -> Region | None:
         return None
     weights = np.bincount(names.ravel(), weights=dense.ravel(), minlength=count)
     left, top, wide, high = (int(v) * 8 * step for v in boxes[1 + int(np.argmax(weights[1:]))][:4])
-    found = Region(left, top, left + wide, top + high).grown(0.08, luma)
+    # A symbol is nearly square: what is not is a part of one (bands cut it), which part is not known.
+    aside, above = max(0, high - wide * 5 // 4), max(0, wide - high * 5 // 4)
+    found = Region(
+        max(0, left - aside), max(0, top - above), min(width, left + wide + aside), min(height, top + high + above)
+    ).grown(0.12, luma)
     return found if found.side >= REGION_SIDE_MIN else None
 
 
-def shrunk_to_bound(crop: Luma) -> tuple[Luma, float]:
-    """The crop at most REGION_PIXELS_MAX large, contiguous, and by how much it was shrunk (1.0: not at all)."""
-    if crop.size <= REGION_PIXELS_MAX:
+def shrunk_to_bound(crop: Luma, pixels_max: int) -> tuple[Luma, float]:
+    """The crop with at most that many pixels, contiguous, and by how much it was shrunk (1.0: not at all)."""
+    if crop.size <= pixels_max:
         return np.ascontiguousarray(crop), 1.0
-    scale = (REGION_PIXELS_MAX / crop.size) ** 0.5
+    scale = (pixels_max / crop.size) ** 0.5
     return _resized(crop, scale), scale
 
 
@@ -105,19 +110,9 @@ def _resized(crop: Luma, scale: float) -> Luma:
     return np.asarray(cv2.resize(crop, None, fx=scale, fy=scale, interpolation=how), np.uint8)
 
 
-def as_it_is(crop: Luma) -> tuple[Luma, float]:
-    """For a region whose surroundings misled the decoder."""
-    return crop, 1.0
-
-
 def half(crop: Luma) -> tuple[Luma, float]:
     """Averages noise and fine moire away; the cheapest step."""
     return _resized(crop, 0.5), 0.5
-
-
-def two_thirds(crop: Luma) -> tuple[Luma, float]:
-    """As half, where half would leave under two pixels a module."""
-    return _resized(crop, 2 / 3), 2 / 3
 
 
 def softened(crop: Luma) -> tuple[Luma, float]:
@@ -142,25 +137,21 @@ def amplified(crop: Luma) -> tuple[Luma, float]:
     return np.asarray(cv2.convertScaleAbs(crop, alpha=5.0, beta=128.0 - 5.0 * middle), np.uint8), 1.0
 
 
-def rows_levelled(crop: Luma) -> tuple[Luma, float]:
-    """Each row stretched between its own dark and light: undoes the bands that a pulsed screen leaves."""
-    samples = np.sort(crop[:, :: max(1, crop.shape[1] // 64)], axis=1)
-    tenth = samples.shape[1] // 10
-    low, high = samples[:, tenth].astype(np.float32), samples[:, -1 - tenth].astype(np.float32)
-    gain = 255.0 / np.maximum(high - low, 8.0)
-    level = crop * gain[:, None] - (low * gain)[:, None]
-    return softened(np.clip(level, 0, 255).astype(np.uint8))
-
-
 def levelled(crop: Luma) -> tuple[Luma, float]:
     """Each neighbourhood stretched between its own dark and light: glare's edge, moire, shadows of a finger."""
-    window = (15, 15)
+    return _stretched(crop, 15, 15), 1.0
+
+
+def rows_levelled(crop: Luma) -> tuple[Luma, float]:
+    """The same with places three rows high: undoes the bands that a pulsed screen leaves on a rolling shutter."""
+    return _stretched(crop, 81, 3), 1.0
+
+
+def _stretched(crop: Luma, width: int, height: int) -> Luma:
     soft = cv2.GaussianBlur(crop, (0, 0), 0.8)
-    block = cv2.getStructuringElement(cv2.MORPH_RECT, window)
+    block = cv2.getStructuringElement(cv2.MORPH_RECT, (width, height))
+    window = (width, max(1, height - 2))
     high = cv2.blur(cv2.dilate(soft, block), window).astype(np.float32)
     low = cv2.blur(cv2.erode(soft, block), window).astype(np.float32)
-    level = (soft - low) * (255.0 / np.maximum(high - low, 12.0))
-    return np.clip(level, 0, 255).astype(np.uint8), 1.0
-
-
-LADDER: tuple[Treatment, ...] = (half, softened, doubled, rows_levelled, sharpened, levelled, amplified, two_thirds)
+    level = (soft - low) * (255.0 / np.maximum(high - low, 8.0))
+    return np.clip(level, 0, 255).astype(np.uint8)

@@ -1,27 +1,28 @@
 """Codes in a frame: fast path, region kept from frame to frame, ladder of treatments, one budget of time.
 
-Responsible for: `Reader.read` (a still: the whole ladder) and `Reader.watch` (video: motion gate, full pass, one step of
-the ladder a frame); saying exactly what a symbol is and what its bytes are; `read_image` for `portillon-gate read`.
-Not responsible for: what a text means (protocols/passes.py), which symbols count (edge/gate.py), capture (edge/camera.py).
+Responsible for: `Reader.read` (a still: the whole ladder) and `Reader.watch` (video: motion gate, full pass, one step
+of the ladder a frame); saying exactly what a symbol is and what its bytes are; `read_image` for `portillon-gate read`.
+Not responsible for: what a text means (protocols/passes.py), which symbols count (edge/gate.py), capture (camera.py).
 Obeys: P-3 (a), *View*: true QR codes only, bytes as strict ASCII; HOSTILE P1 to P7 and P38.
 
 The decoder is zxing-cpp. It returns Micro QR and rMQR to whoever asks for QR codes, so a symbol's format is always
-looked at; its `.text` transcodes, so a pass is taken from `.bytes` alone; parts of a structured append are never joined.
+looked at; its `.text` transcodes, so a pass is taken from `.bytes` alone; a structured append is never joined. What it
+cannot read is measured module by module (modules.py, symbol.py): cracks, smear, moire, a missing quiet zone.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import zxingcpp
 from numpy.typing import NDArray
 
-from edge import frames
+from edge import frames, modules, symbol
 from edge.frames import Luma, Region
 from edge.pictures import PictureRefused, load_picture
 from protocols.limits import SYMBOLS_PER_FRAME_MAX
@@ -58,6 +59,21 @@ class Code:
         return self.format == "QRCode"
 
 
+class _Unread(NamedTuple):
+    """A symbol that the decoder saw and could not read. version: 0 where it could not tell."""
+
+    corners: Corners
+    version: int
+
+
+class _Look(NamedTuple):
+    """What the ladder climbs over: a frame, the likeliest place in it, a symbol there that was not read."""
+
+    luma: Luma
+    region: Region
+    unread: _Unread | None
+
+
 class Reader:
     """Reads frames of one camera. Keeps the place of the last code and a coarse view: nothing that grows."""
 
@@ -73,33 +89,33 @@ class Reader:
     def read(self, luma: Luma) -> list[Code]:
         """Every code found in a still, by the whole ladder, within the budget. Keeps nothing for the next call."""
         deadline = self._monotonic() + self._budget_seconds
-        codes, failed = _full_pass(luma)
+        codes, unread = _full_pass(luma)
         if codes:
             return codes
-        region = _region_of(failed, luma) or frames.busiest_region(luma)
-        if region is None:
+        look = _look(luma, unread, None)
+        if look is None:
             return []
         slowest = 0.0
-        for treatment in frames.LADDER:
+        for step in LADDER:
             began = self._monotonic()
             if began + slowest > deadline:
                 break
-            codes = _treated_pass(luma, region, treatment)
+            codes = step(look)
             if codes:
                 return codes
             slowest = max(slowest, self._monotonic() - began)
         return []
 
     def watch(self, luma: Luma) -> list[Code]:
-        """Codes in the newest frame of a film. At most one pass and one step of the ladder; nothing where nothing moves."""
+        """Codes in a film's newest frame: one pass and one step of the ladder at most; no work where nothing moves."""
         deadline = self._monotonic() + self._budget_seconds
         if self._rests(luma):
             return []
-        codes, failed = _full_pass(luma)
+        codes, unread = _full_pass(luma)
         if not codes and self._monotonic() < deadline:
-            codes = self._one_step(luma, failed)
+            codes = self._one_step(luma, unread)
         if codes:
-            self._last_region, self._region_age = _around(codes[0].corners, luma), 0
+            self._last_region, self._region_age = _bounds(codes[0].corners).grown(0.12, luma), 0
             self._still_frames = 0
         return codes
 
@@ -111,20 +127,84 @@ class Reader:
             self._coarse, self._still_frames = coarse, 0
             return False
         self._still_frames += 1
-        tried_all = self._still_frames > len(frames.LADDER)
+        tried_all = self._still_frames > len(FILM_LADDER)
         return tried_all and self._still_frames % REST_FRAMES != 0
 
-    def _one_step(self, luma: Luma, failed: Iterable[Region]) -> list[Code]:
-        """The next treatment of the likeliest place. A treatment that worked stays the first to be tried."""
+    def _one_step(self, luma: Luma, unread: _Unread | None) -> list[Code]:
+        """The next step over the likeliest place. A step that worked stays the first to be tried."""
         self._region_age += 1
         kept = self._last_region if self._region_age <= REGION_FRAMES_KEPT else None
-        region = _region_of(failed, luma) or kept or frames.busiest_region(luma)
-        if region is None:
+        look = _look(luma, unread, kept)
+        if look is None:
             return []
-        codes = _treated_pass(luma, region, frames.LADDER[self._next_step])
+        codes = FILM_LADDER[self._next_step](look)
         if not codes:
-            self._next_step = (self._next_step + 1) % len(frames.LADDER)
+            self._next_step = (self._next_step + 1) % len(FILM_LADDER)
         return codes
+
+
+# The ladder: each step takes a look and returns what it read -------------------------------------------------------
+
+Step = Callable[[_Look], list[Code]]
+
+
+def _treat(treatment: frames.Treatment) -> Step:
+    """The decoder again, over the treated region."""
+
+    def step(look: _Look) -> list[Code]:
+        crop, shrink = frames.shrunk_to_bound(look.region.of(look.luma), frames.REGION_PIXELS_MAX)
+        treated, scale = treatment(crop)
+        return _decode(treated, 1.0 / (scale * shrink), (look.region.left, look.region.top))[0]
+
+    return step
+
+
+def _measure(treatment: frames.Treatment) -> Step:
+    """Our own measuring of the modules, with the least sure codewords as erasures."""
+
+    def step(look: _Look) -> list[Code]:
+        if look.unread is not None and 0 < look.unread.version < symbol.VERSION_MIN:
+            return []
+        crop, shrink = frames.shrunk_to_bound(look.region.of(look.luma), frames.MEASURED_PIXELS_MAX)
+        picture, _ = treatment(crop)
+        origin = np.array((look.region.left, look.region.top), np.float32)
+        near = (
+            None if look.unread is None else (np.array(look.unread.corners, np.float32) - origin) * np.float32(shrink)
+        )
+        grid = modules.find_grid(picture, near)
+        if grid is None:
+            return []
+        raw = symbol.decode(modules.equalised(picture, grid)) or symbol.decode(modules.measure(picture, grid))
+        if raw is None:
+            return []
+        a, b, c, d = ((round(float(x)), round(float(y))) for x, y in grid.corners / shrink + origin)
+        text = raw.decode("ascii") if raw.isascii() else None
+        return [Code(text, raw, "QRCode", (a, b, c, d), raw.decode("latin-1"))]
+
+    return step
+
+
+# In the order that paid: what a step reads of the frames that are left, for its milliseconds (bench/read.py).
+LADDER: tuple[Step, ...] = (
+    _treat(frames.half),
+    _treat(frames.doubled),
+    _measure(frames.levelled),
+    _measure(frames.rows_levelled),
+    _treat(frames.softened),
+    _treat(frames.sharpened),
+    _treat(frames.amplified),
+)
+FILM_LADDER: tuple[Step, ...] = LADDER[:4]
+
+
+def _look(luma: Luma, unread: _Unread | None, kept: Region | None) -> _Look | None:
+    """The place of the last code, else the busiest; or that of a symbol seen and not read, if it is about as large."""
+    region = kept or frames.busiest_region(luma)
+    if unread is not None:
+        place = _bounds(unread.corners)
+        if region is None or place.side * 3 > region.side * 2:
+            return _Look(luma, place.grown(0.12, luma), unread)
+    return None if region is None else _Look(luma, region, None)
 
 
 def read_image(path: Path | str, budget_ms: float = IMAGE_BUDGET_MS) -> dict[str, Any]:
@@ -151,13 +231,14 @@ def read_image(path: Path | str, budget_ms: float = IMAGE_BUDGET_MS) -> dict[str
 # One pass of the decoder -------------------------------------------------------------------------------------------
 
 
-def _full_pass(luma: Luma) -> tuple[list[Code], list[Region]]:
-    """The codes of a whole frame, and where symbols were seen but could not be read."""
+def _full_pass(luma: Luma) -> tuple[list[Code], _Unread | None]:
+    """The codes of a whole frame; where there are none, the largest symbol that could not be read."""
     shrunk, scale = _shrunk(luma)
-    codes, failed = _decode(shrunk, 1.0 / scale, (0, 0))
+    codes, unread = _decode(shrunk, 1.0 / scale, (0, 0))
     if not codes and scale < 1.0:
-        codes, failed = _decode(np.ascontiguousarray(luma), 1.0, (0, 0))
-    return codes, failed
+        codes, unread = _decode(np.ascontiguousarray(luma), 1.0, (0, 0))
+    largest = max(unread, key=lambda one: _bounds(one.corners).side, default=None)
+    return codes, largest if largest and _bounds(largest.corners).side >= CODE_SIDE_MIN else None
 
 
 def _shrunk(luma: Luma) -> tuple[Luma, float]:
@@ -167,35 +248,31 @@ def _shrunk(luma: Luma) -> tuple[Luma, float]:
     return np.ascontiguousarray(luma[::every, ::every]), 1.0 / every
 
 
-def _treated_pass(luma: Luma, region: Region, treatment: frames.Treatment) -> list[Code]:
-    crop, shrink = frames.shrunk_to_bound(region.of(luma))
-    treated, scale = treatment(crop)
-    return _decode(treated, 1.0 / (scale * shrink), (region.left, region.top))[0]
-
-
-def _decode(luma: Luma, scale: float, origin: tuple[int, int]) -> tuple[list[Code], list[Region]]:
+def _decode(luma: Luma, scale: float, origin: tuple[int, int]) -> tuple[list[Code], list[_Unread]]:
     """One call of the decoder; positions come back in the frame's pixels. At most 8 symbols (P38)."""
     symbols = zxingcpp.read_barcodes(luma, formats=QR_ONLY, text_mode=zxingcpp.TextMode.Plain, return_errors=True)
     codes: list[Code] = []
-    failed: list[Region] = []
-    for symbol in symbols:
-        corners = _corners(symbol.position, scale, origin)
-        if not symbol.valid:
-            failed.append(_bounds(corners))
+    unread: list[_Unread] = []
+    for found in symbols:
+        corners = _corners(found.position, scale, origin)
+        if not found.valid:
+            extra: Any = found.extra
+            version = str((extra or {}).get("Version", ""))
+            unread.append(_Unread(corners, int(version) if version.isdigit() else 0))
         elif len(codes) < SYMBOLS_PER_FRAME_MAX:
-            codes.append(_code(symbol, corners))
-    return codes, failed
+            codes.append(_code(found, corners))
+    return codes, unread
 
 
-def _code(symbol: Any, corners: Corners) -> Code:
-    raw = bytes(symbol.bytes)
-    gs1 = symbol.content_type == zxingcpp.ContentType.GS1
+def _code(found: Any, corners: Corners) -> Code:
+    raw = bytes(found.bytes)
+    gs1 = found.content_type == zxingcpp.ContentType.GS1
     return Code(
         text=raw.decode("ascii") if raw.isascii() and not gs1 else None,
         raw=raw,
-        format="QRCodeGS1" if gs1 and symbol.format == zxingcpp.BarcodeFormat.QRCode else symbol.format.name,
+        format="QRCodeGS1" if gs1 and found.format == zxingcpp.BarcodeFormat.QRCode else found.format.name,
         corners=corners,
-        transcoded=symbol.text,
+        transcoded=found.text,
     )
 
 
@@ -209,13 +286,3 @@ def _bounds(corners: Corners) -> Region:
     points: NDArray[np.int64] = np.array(corners)
     (left, top), (right, bottom) = points.min(0), points.max(0)
     return Region(int(left), int(top), int(right), int(bottom))
-
-
-def _around(corners: Corners, luma: Luma) -> Region:
-    return _bounds(corners).grown(0.12, luma)
-
-
-def _region_of(failed: Iterable[Region], luma: Luma) -> Region | None:
-    """The place of the largest symbol that was seen and not read, if it is large enough to be believed."""
-    largest = max(failed, key=lambda region: region.side, default=None)
-    return largest.grown(0.12, luma) if largest and largest.side >= CODE_SIDE_MIN else None
