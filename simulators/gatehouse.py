@@ -147,7 +147,7 @@ class Gatehouse:
 
     def _listen(self) -> None:
         """Follow the gate's stream; a gate that was killed is found again when it is back."""
-        with httpx.Client(base_url=self.url, trust_env=False) as client:
+        with httpx.Client(base_url=self.url, trust_env=False, verify=False) as client:
             while not self._stop.is_set():
                 try:
                     self._follow(client)

@@ -23,6 +23,8 @@ import numpy as np
 import segno
 from numpy.typing import NDArray
 
+from simulators import glass
+
 Luma = NDArray[np.uint8]
 Plane = NDArray[np.float32]
 
@@ -126,22 +128,8 @@ def _phone_with_code(text: str, view: View) -> tuple[Plane, float, tuple[float, 
     drawn = np.repeat(np.repeat(modules, per_module, 0), per_module, 1)
     drawn = drawn * (1.0 - 0.04) + 0.04 if view.inverted else drawn * (paper - ink) + ink
     phone[top : top + size * per_module, left : left + size * per_module] = drawn
-    _write_words(phone, top - quiet, per_module, page)
+    glass.write_words(phone, top - quiet, per_module, page)
     return phone, float(per_module), (width / 2.0, height / 2.0)
-
-
-def _write_words(phone: Plane, card_top: int, per_module: int, page: float) -> None:
-    """Lines like text above and below the card, so that the code is not the only thing with edges."""
-    words = random.Random(per_module * 7919 + card_top)
-    ink = 0.8 if page < 0.5 else 0.15
-    width = phone.shape[1]
-    for row in range(4 * per_module, max(4 * per_module, card_top - 2 * per_module), 4 * per_module):
-        at = 6 * per_module
-        while at < width - 12 * per_module:
-            word = words.randint(2, 7) * per_module
-            if words.random() < 0.5:
-                phone[row : row + per_module, at : min(at + word, width - 6 * per_module)] = ink
-            at += word + per_module
 
 
 def _phone_with_screenshot(
@@ -166,52 +154,12 @@ def _on_the_glass(
         screen *= 1.0 - view.grid * ((columns % pitch) < pitch * 0.3)[None, :]
         screen *= 1.0 - view.grid * ((rows % pitch) < pitch * 0.3)[:, None]
     for _ in range(view.cracks):
-        _crack(screen, per_module, centre, chance)
+        glass.crack(screen, per_module, centre, chance)
     if view.finger > 0:
-        _finger(screen, view.finger, per_module, centre, chance)
+        glass.finger(screen, view.finger, per_module, centre, chance)
     if view.glare > 0:
-        _glare(screen, view, per_module, centre, chance)
+        glass.glare(screen, view.glare, view.glare_radius_modules, per_module, centre, chance)
     return screen + view.flare if view.flare > 0 else screen
-
-
-def _crack(screen: Plane, per_module: float, centre: tuple[float, float], chance: random.Random) -> None:
-    """A star of broken lines from one blow: bright edges beside dark ones, and the picture shifted along them."""
-    reach = 30 * per_module
-    x, y = (centre[i] + chance.uniform(-0.9, 0.9) * reach for i in (0, 1))
-    for _ in range(chance.randint(3, 6)):
-        angle, length = chance.uniform(0, 2 * math.pi), chance.uniform(0.5, 2.0) * reach
-        points, px, py = [(round(x), round(y))], x, y
-        for _ in range(6):
-            angle += chance.uniform(-0.35, 0.35)
-            px, py = px + math.cos(angle) * length / 6, py + math.sin(angle) * length / 6
-            points.append((round(px), round(py)))
-        line = np.array(points, np.int32)
-        thick = max(1, round(per_module * chance.uniform(0.25, 0.8)))
-        cv2.polylines(screen, [line], False, chance.choice((0.9, 0.75, 0.2)), thick, cv2.LINE_AA)
-        cv2.polylines(screen, [line + thick], False, 0.1, max(1, thick // 2), cv2.LINE_AA)
-
-
-def _finger(screen: Plane, share: float, per_module: float, centre: tuple[float, float], chance: random.Random) -> None:
-    """A fingertip over one side of the code, as a hand holds a phone: rounded, out of the corner patterns' way or not."""
-    half = 32.5 * per_module
-    side = chance.choice((-1, 1))
-    depth = share * 2 * half
-    along = centre[1] + chance.uniform(-0.7, 0.7) * half
-    radius = (round(depth + 10 * per_module), round(chance.uniform(5, 8) * per_module))
-    at = (round(centre[0] + side * (half + 10 * per_module)), round(along))
-    cv2.ellipse(screen, at, radius, chance.uniform(-8, 8), 0, 360, 0.52, -1, cv2.LINE_AA)
-    cv2.ellipse(screen, at, (radius[0] - 2, radius[1] - 2), 0, 0, 360, 0.6, -1, cv2.LINE_AA)
-
-
-def _glare(screen: Plane, view: View, per_module: float, centre: tuple[float, float], chance: random.Random) -> None:
-    """A lamp's reflection: a soft bright ellipse somewhere on the code."""
-    reach = 22 * per_module
-    x, y = (centre[i] + chance.uniform(-1, 1) * reach for i in (0, 1))
-    radius = view.glare_radius_modules * per_module
-    stretch = chance.uniform(1.0, 1.8)
-    rows = (np.arange(screen.shape[0], dtype=np.float32)[:, None] - y) / (radius * stretch)
-    columns = (np.arange(screen.shape[1], dtype=np.float32)[None, :] - x) / radius
-    screen += view.glare * 1.3 * np.exp(-(rows * rows + columns * columns))
 
 
 # Where the phone is ------------------------------------------------------------------------------------------------

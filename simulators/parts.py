@@ -9,6 +9,7 @@ started again with the same data.
 
 from __future__ import annotations
 
+import functools
 import shutil
 import sys
 from dataclasses import asdict, dataclass, field
@@ -35,6 +36,8 @@ READY_SECONDS_MAX = 45.0  # the slowest start seen on two busy cores was 9 s
 SETTLED_SECONDS = 0.5  # a part with nothing to ask must at least live so long
 HEALTH_ANSWER_SECONDS_MAX = 3.0
 POLICY = "KR1"
+HEALTHY = 200
+HEALTH_PAUSE_SECONDS = 0.1  # asking costs the asked one time to start
 
 Json = dict[str, Any]
 
@@ -78,7 +81,9 @@ class Part:
     def wait_ready(self) -> None:
         """Return when the part is well. Raises WorldFault that names its log and shows the log's end."""
         try:
-            wait_until(self._is_ready_or_dead, READY_SECONDS_MAX, f"{self.name} is not ready")
+            wait_until(
+                self._is_ready_or_dead, READY_SECONDS_MAX, f"{self.name} is not ready", pause=HEALTH_PAUSE_SECONDS
+            )
         except WorldFault as fault:
             raise self._fault(fault.what) from fault
         if not self.is_alive():
@@ -92,7 +97,7 @@ class Part:
         if not self.is_alive():
             return False
         if self.kind == "web":
-            return _answers(f"{self.url}/health")
+            return health_code(self.url) == HEALTHY
         if self.kind == "gate":
             return gate_is_served(self.url)
         return not self.port or is_port_open(self.port)
@@ -116,17 +121,24 @@ class Part:
         return asdict(self)
 
 
-def _answers(url: str) -> bool:
+@functools.cache
+def loopback_client(url: str) -> httpx.Client:
+    """Return the one client for an address; plain http of this machine, so no certificates are loaded."""
+    return httpx.Client(base_url=url, timeout=HEALTH_ANSWER_SECONDS_MAX, trust_env=False, verify=False)
+
+
+def health_code(url: str) -> int:
+    """Return the HTTP status of the cloud's /health, 0 when it does not answer."""
     try:
-        return httpx.get(url, timeout=HEALTH_ANSWER_SECONDS_MAX, trust_env=False).status_code == 200
+        return loopback_client(url).get("/health").status_code
     except httpx.HTTPError:
-        return False
+        return 0
 
 
 def gate_status(url: str) -> Json:
     """Return what a gate says of itself; empty when it does not answer."""
     try:
-        answer = httpx.get(f"{url}/status", timeout=HEALTH_ANSWER_SECONDS_MAX, trust_env=False)
+        answer = loopback_client(url).get("/status")
         return answer.json() if answer.status_code == 200 else {}
     except (httpx.HTTPError, ValueError):
         return {}

@@ -136,7 +136,9 @@ def unprivileged() -> tuple[tuple[str, ...], int | None]:
     return (), NOBODY
 
 
-def wait_until(condition: Callable[[], Found | None], seconds: float, what: str, todo: str = "") -> Found:
+def wait_until(
+    condition: Callable[[], Found | None], seconds: float, what: str, todo: str = "", pause: float = POLL_SECONDS
+) -> Found:
     """Return the first true answer of the condition; after `seconds` raise WorldFault(what)."""
     deadline = time.monotonic() + seconds
     while True:
@@ -145,7 +147,7 @@ def wait_until(condition: Callable[[], Found | None], seconds: float, what: str,
             return found
         if time.monotonic() > deadline:
             raise WorldFault(f"{what} (waited {seconds:g} s).", todo)
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
 
 
 def end(process: ProcessId, *, polite: int = signal.SIGTERM, seconds: float = 10.0) -> None:

@@ -30,9 +30,17 @@ from simulators.clock import now
 from simulators.database import RunningDatabase, start_database
 from simulators.district import SLUG, Json, Sizes, gate_numbers, make_district
 from simulators.lens import Lens, idle_view
-from simulators.parts import Part, clean_environment, command_path
+from simulators.parts import (
+    HEALTH_PAUSE_SECONDS,
+    HEALTHY,
+    READY_SECONDS_MAX,
+    Part,
+    clean_environment,
+    command_path,
+    health_code,
+)
 from simulators.phone import Phone, http_client, load_phones, make_phone, save_phones
-from simulators.processes import WorldFault, end, free_port, identify, setting, tail
+from simulators.processes import WorldFault, end, free_port, identify, setting, tail, wait_until
 
 DATABASE = "portillon"
 STATE_FILE = "stack.json"
@@ -138,7 +146,8 @@ class Stack:
         self._launch("web", "ingest", "worker")
         self._wait("web", "ingest", "worker")
         tell("gates")
-        self._wait("gate", "lens")
+        self._wait("gate")
+        self._launch("lens")
         tell("phones")
         if fresh:
             self._pair_phones()
@@ -198,15 +207,22 @@ class Stack:
         broker = self.parts["broker"]
         if not broker.is_alive():
             self._launch_broker(broker)
-        self._launch("gate", "lens")  # a gate with no memory refuses codes of its first ten seconds: let them pass
+        self._launch("gate")  # a gate with no memory refuses codes of its first ten seconds: let them pass
         if fresh:
             self._cloud("migrate")
             self._seed()
             return
         self._launch("web", "ingest", "worker")
-        self._cloud("migrate")
+        if self._first_health() != HEALTHY:
+            self._cloud("migrate")  # a newer Portillon than the one that made these tables
         if now() - float(self._state.get("seeded_at", 0)) > LINKS_SECONDS:
             self._seed()
+
+    def _first_health(self) -> int:
+        web = self.web_url
+        return wait_until(
+            lambda: health_code(web), READY_SECONDS_MAX, "web does not answer", pause=HEALTH_PAUSE_SECONDS
+        )
 
     def _start_database(self, kind: str) -> None:
         configured = setting("PORTILLON_DATABASE_URL")
