@@ -48,7 +48,7 @@ def crack(screen: Plane, per_module: float, centre: tuple[float, float], chance:
 
 
 def finger(screen: Plane, share: float, per_module: float, centre: tuple[float, float], chance: random.Random) -> None:
-    """A fingertip over one side of the code, as a hand holds a phone: rounded, out of the corner patterns' way or not."""
+    """A fingertip over one side of the code, as a hand holds a phone: rounded, anywhere along it."""
     half = 32.5 * per_module
     side = chance.choice((-1, 1))
     depth = share * 2 * half
