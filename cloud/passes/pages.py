@@ -10,6 +10,9 @@ from pathlib import PurePosixPath
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
+from cloud.identity.doors import actor_at
+from cloud.identity.model import Door
+from cloud.kit.db import DatabaseAway
 from cloud.kit.web import STATIC, page, reader_of, static_hash, static_url
 
 router = APIRouter()
@@ -22,7 +25,16 @@ WORKER = "js/pass/sw.js"
 
 @router.get("/pass")
 def pass_page(request: Request) -> HTMLResponse:
-    return page(request, "passes/pass.html", sheets=SHEETS)
+    return page(request, "passes/pass.html", reader_of(request, _own_language(request)), sheets=SHEETS)
+
+
+def _own_language(request: Request) -> str | None:
+    """Return the language of who is signed in; the page is drawn also when nobody can be asked."""
+    try:
+        actor = actor_at(request, Door.FAMILY) or actor_at(request, Door.SCHOOL)
+    except DatabaseAway:
+        return None
+    return actor.language if actor else None
 
 
 @router.get("/pass/sw.js")

@@ -13,6 +13,16 @@ from tests.browser.conftest import ARGUMENTS, CHROMIUM, PHONE, NewContext, Stage
 HOUR_SECONDS = 3600
 
 
+@pytest.fixture(autouse=True)
+def everybody_reads_english(stage: Stage) -> None:
+    reads(stage, "en")
+
+
+def reads(stage: Stage, language: str) -> None:
+    with stage.database.tenant(stage.cast.district) as tx:
+        tx.execute("UPDATE person SET language = %s", (language,))
+
+
 def verified(page: Page, stage: Stage) -> VerifiedPass:
     return verify(read_code(page), stage.place())
 
@@ -211,6 +221,19 @@ def _ended(route) -> None:  # type: ignore[no-untyped-def]
     for one in told["passes"]:
         one["exp"] = int(time.time()) - 1
     route.fulfill(response=answer, body=json.dumps(told))
+
+
+def test_after_pairing_the_page_speaks_the_persons_language_and_keeps_it_offline(
+    new_context: NewContext, stage: Stage
+) -> None:
+    reads(stage, "kk")
+    context = new_context()
+    page = context.new_page()
+    pair(page, stage, stage.cast.mother)
+    expect(page.locator("#action-before")).to_have_text("Келу: ")
+    context.set_offline(True)
+    page.reload()
+    expect(page.locator("#action-before")).to_have_text("Келу: ")
 
 
 def test_removing_the_pass_deletes_the_key(phone: Page, stage: Stage) -> None:

@@ -9,13 +9,14 @@ export function keepForLater() {
   navigator.serviceWorker?.register(policy.createScriptURL(WORKER), { scope: "/pass" }).catch(() => {});
 }
 
-/** Ask for the page anew, in the language the server now knows, then show it. */
-export async function changeLanguage() {
-  if (sessionStorage.getItem("language-asked")) return;
-  sessionStorage.setItem("language-asked", "yes");
-  const worker = (await navigator.serviceWorker?.getRegistration())?.active;
-  worker?.postMessage("again");
-  setTimeout(() => location.reload(), worker ? 1500 : 0);
+/** Have the worker keep the page in the language that the server now knows, then show it; once for each language. */
+export async function changeLanguage(wanted) {
+  if (sessionStorage.getItem("language") === wanted) return;
+  sessionStorage.setItem("language", wanted);
+  const worker = await navigator.serviceWorker?.ready;
+  if (!worker) return location.reload();
+  navigator.serviceWorker.onmessage = () => location.reload();
+  worker.active.postMessage("again");
 }
 
 let lock = null;

@@ -34,9 +34,9 @@ export async function begin(key, answer) {
   stayAwake();
   hintBrightness();
   await show(answer);
+  follow();
   await refresh();
   listen();
-  follow();
 }
 
 // What the server answered (now or long ago) becomes what the page shows.
@@ -51,7 +51,7 @@ async function show(answer) {
   if (!shown.mask) chooseChildren();
   view("pass");
   await render();
-  if (answer.language && answer.language !== language) await changeLanguage();
+  if (answer.language !== language) changeLanguage(answer.language);
 }
 
 function chooseMoment() {
@@ -187,7 +187,8 @@ async function refresh() {
 function listen() {
   const source = new EventSource("/family/stream");
   source.addEventListener("fragment", () => { clearTimeout(listen.soon); listen.soon = setTimeout(refresh, 150); });
-  source.onerror = () => { if (source.readyState === EventSource.CLOSED) source.close(); };
+  source.onerror = () => { if (contact === "online") refresh(); };
+  source.onopen = () => { if (contact === "offline") refresh(); };
   addEventListener("pagehide", () => source.close(), { once: true });
 }
 
