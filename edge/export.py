@@ -42,7 +42,7 @@ def event_lines(gate: int, ledger: Iterable[Row]) -> Iterator[dict[str, Any]]:
         line: dict[str, Any] = {"gate": gate, "epoch": row.epoch, "seq": row.seq}
         event = event_of(row.bytes)
         if event is None:
-            line |= {"kind": None, "code": "UNREADABLE", "at": None, "bytes": row.bytes.hex()}
+            line |= {"kind": None, "code": "UNREADABLE", "at": None}
         else:
             line |= {
                 "kind": int(event.kind),
@@ -53,7 +53,12 @@ def event_lines(gate: int, ledger: Iterable[Row]) -> Iterator[dict[str, Any]]:
                 "flags": int(event.flags),
                 "detail": {str(key): _plain(value) for key, value in event.detail.items()},
             }
-        yield line | {"head": row.head.hex(), "recorded_at": row.recorded_at, "receipted": row.receipted}
+        yield line | {
+            "bytes": row.bytes.hex(),
+            "head": row.head.hex(),
+            "recorded_at": row.recorded_at,
+            "receipted": row.receipted,
+        }
 
 
 def _plain(value: Any) -> Any:
