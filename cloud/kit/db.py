@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # Worker and ingest use this file without a web framework in 
     from fastapi import Request
 
 CONNECT_SECONDS = 5.0  # How long a page waits for a connection before it says that the database is away.
+RECONNECT_SECONDS = 1.0  # The pool doubles its waits; given up this soon, each use tries anew after an outage.
 
 Row = TypeVar("Row")
 Parameters = Mapping[str, Any] | Sequence[Any] | None
@@ -79,6 +80,7 @@ class Database:
             max_size=pool_size,
             timeout=connect_seconds,
             open=False,
+            reconnect_timeout=RECONNECT_SECONDS,
             kwargs={"autocommit": True, "cursor_factory": _Cursor, "connect_timeout": max(2, int(connect_seconds))},
             check=ConnectionPool.check_connection,
         )

@@ -1,13 +1,17 @@
 """Transactions: committed before the answer, rolled back on a fault, broken rules named once."""
 
+from pathlib import Path
+
+import psycopg
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from cloud.config import Settings
-from cloud.kit.db import Database, DatabaseAway, RuleBroken, TenantRefused, many
+from cloud.kit.db import Database, DatabaseAway, RuleBroken, TenantRefused, many, one
 from cloud.kit.ids import new_id
 from cloud.kit.web import Tx, furnish
+from simulators.database import start_database
 from tests.cast import NOW
 from tests.conftest import Clone
 
@@ -90,3 +94,30 @@ def test_a_page_says_that_the_database_is_away_and_a_program_gets_a_code() -> No
         answer = TestClient(an_application(database)).post("/stored", headers={"accept": "application/json"})
     assert answer.status_code == 503
     assert answer.json()["code"] == "AWAY"
+
+
+@pytest.mark.serial
+@pytest.mark.database
+def test_a_database_that_was_killed_serves_again_as_soon_as_it_is_back(tmp_path: Path) -> None:
+    server = start_database(tmp_path, durable=False)
+    try:
+        with Database(server.url, 2, connect_seconds=3) as database:
+            with database.untenanted() as tx:
+                assert one(tx, int, "SELECT 1") == 1
+            server.kill()
+            with pytest.raises(DatabaseAway), database.untenanted() as tx:
+                tx.execute("SELECT 1")
+            server.start()
+            with database.untenanted() as tx:
+                assert one(tx, int, "SELECT 1") == 1
+    finally:
+        server.stop()
+
+
+def test_a_connection_lost_in_the_middle_is_said_and_nothing_is_kept(clone: Clone) -> None:
+    with Database(clone.url, 2) as database, psycopg.connect(clone.owner_url, autocommit=True) as hand:
+        with pytest.raises(DatabaseAway), database.untenanted() as tx:
+            tx.execute("INSERT INTO login (id, created_at) VALUES (%s, %s)", (new_id(), NOW))
+            hand.execute("SELECT pg_terminate_backend(%s)", (tx.info.backend_pid,))
+            tx.execute("SELECT 1")
+        assert logins(database) == 0
