@@ -1,6 +1,7 @@
 // Keeping the page awake, alive and at hand: the offline worker, the screen's wake lock, the bar that moves.
 
 const WORKER = "/pass/sw.js";
+const WORKER_MS_MAX = 3000;
 
 /** Register the worker that keeps the page for later. Trusted Types let exactly this one address through. */
 export function keepForLater() {
@@ -9,14 +10,18 @@ export function keepForLater() {
   navigator.serviceWorker?.register(policy.createScriptURL(WORKER), { scope: "/pass" }).catch(() => {});
 }
 
-/** Have the worker keep the page in the language that the server now knows, then show it; once for each language. */
+const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+/** Show the page in the language that the server now knows, once for each: the worker keeps it first. False: no need. */
 export async function changeLanguage(wanted) {
-  if (sessionStorage.getItem("language") === wanted) return;
+  if (wanted === document.documentElement.lang || sessionStorage.getItem("language") === wanted) return false;
   sessionStorage.setItem("language", wanted);
-  const worker = await navigator.serviceWorker?.ready;
-  if (!worker) return location.reload();
-  navigator.serviceWorker.onmessage = () => location.reload();
-  worker.active.postMessage("again");
+  const kept = new Promise((done) => { if (navigator.serviceWorker) navigator.serviceWorker.onmessage = done; });
+  const worker = await Promise.race([navigator.serviceWorker?.ready, pause(WORKER_MS_MAX)]);
+  worker?.active.postMessage("again");
+  if (worker) await Promise.race([kept, pause(WORKER_MS_MAX)]);
+  location.reload();
+  return true;
 }
 
 let lock = null;

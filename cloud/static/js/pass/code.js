@@ -9,7 +9,7 @@ import { drawCode } from "./draw.js";
 import { bitOf, childrenOfTheMoment, directionOfTheMoment, maskOf, passOfTheMoment, presenceToday } from "./moment.js";
 import * as store from "./store.js";
 import { showTrouble, view } from "./view.js";
-import { clockTime, dayAndTime, language, listed, words, wordsAround } from "./words.js";
+import { clockTime, dayAndTime, listed, words, wordsAround } from "./words.js";
 
 const REDRAW_MS = 4000;
 const BRIGHTNESS_HINT_MS = 8000;
@@ -51,7 +51,6 @@ async function show(answer) {
   if (!shown.mask) chooseChildren();
   view("pass");
   await render();
-  if (answer.language !== language) changeLanguage(answer.language);
 }
 
 function chooseMoment() {
@@ -177,6 +176,7 @@ async function refresh() {
     const answer = await fetchPasses();
     contact = "online";
     await show(answer);
+    await changeLanguage(answer.language);
   } catch (refusal) {
     contact = refusal.status === 401 ? "signed-out" : "offline";
     renderNotes();

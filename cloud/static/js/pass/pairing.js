@@ -1,6 +1,7 @@
 // Pairing this phone: eight digits, a key made here, and a signature that proves we hold it. Rules P-2, HOSTILE P37.
 // A new key is made for each pairing; the server knows its public half only.
 
+import { changeLanguage } from "./alive.js";
 import { ask, keepPasses } from "./api.js";
 import { fromBase64Url, toBase64Url } from "./base64.js";
 import { bytesOf, concat } from "./cbor.js";
@@ -30,7 +31,7 @@ async function tryPairing(code, paired) {
   try {
     const [key, answer] = await pair(code);
     history.replaceState(null, "", location.pathname);
-    await paired(key, answer);
+    if (!(await changeLanguage(answer.language))) await paired(key, answer);
   } catch (refusal) {
     say(refusal.code, refusal.words);
   } finally {

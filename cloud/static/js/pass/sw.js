@@ -21,7 +21,7 @@ self.addEventListener("fetch", (event) => {
 
 // The page in another language: asked again, kept only when it is the page of this very release.
 self.addEventListener("message", (event) => {
-  if (event.data === "again") event.waitUntil(askAgain().then(() => event.source.postMessage("kept")));
+  if (event.data === "again") event.waitUntil(askAgain().finally(() => event.source.postMessage("kept")));
 });
 
 async function askAgain() {

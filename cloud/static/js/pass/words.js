@@ -1,7 +1,7 @@
 // The page's own sentences, put there by the server in the reader's language; no text for people lives in JavaScript.
 
 const shelf = document.getElementById("words").content;
-export const language = document.documentElement.lang;
+const language = document.documentElement.lang;
 
 /** Return the sentence `name` with its {places} filled. */
 export function words(name, places = {}) {
