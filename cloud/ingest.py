@@ -14,7 +14,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -49,7 +49,8 @@ INBOX_MAX = 4_000  # QoS 0 telemetry is dropped beyond it; QoS 1 never comes to 
 WAIT_SECONDS = 0.5  # the loop looks around at least so often
 PARKED_SECONDS = 2.0  # a segment that came too early waits so long for the one before it
 PARKED_MAX = 1_000
-RETRY_SECONDS = (0.1, 2.0)  # waits between tries of a database that is away
+RETRY_SECONDS = (0.1, 1.0)  # waits between tries of a database that is away
+CONNECT_SECONDS = 1.0  # how long one try may take
 SITES_KNOWN_MAX = 2_000
 KNOWLEDGE_SECONDS = 5.0  # rights and orders of a site, as the second judgement knows them
 JUST_NOW = timedelta(minutes=2)  # an event younger than this is judged by the rights of this moment
@@ -250,18 +251,17 @@ class Ingest:
 
     def _judge_again(self, tx: Transaction, district_id: UUID, recorded: Recorded, now: datetime) -> None:
         """Ask the gate's own rules once more with the cloud's knowledge; where they differ, an incident (P-3)."""
-        presence = dict(recorded.before)
+        presence, found = dict(recorded.before), []
         for fact in sorted(recorded.facts, key=lambda one: (one.occurred_at, one.gate, one.seq)):
             if fact.event.kind == Kind.DOUBLE_USE:
                 fleet.raise_alarm(tx, district_id, fact.gate, "DOUBLE_USE", now)
             if not fact.reading.children:
                 continue
-            here = {child: where for (site, child), where in presence.items() if site == fact.site}
             known = self._known(tx, district_id, fact.site, _as_of(fact.occurred_at, now))
-            found = differences(fact.reading, fact.event.kind, fact.occurred_at.timestamp(), known, here)
-            if found:
-                attendance.raise_incidents(tx, district_id, fact, found, now)
+            at, before = fact.occurred_at.timestamp(), _before(presence, fact.site)
+            found += [(fact, one) for one in differences(fact.reading, fact.event.kind, at, known, before)]
             _follow(presence, fact)
+        attendance.raise_incidents(tx, district_id, found, now)
 
     def _known(self, tx: Transaction, district_id: UUID, site: int, at: datetime) -> Knowledge:
         """Rights and orders as they were then: a gate that was offline is not blamed for what was ordered later."""
@@ -364,6 +364,10 @@ def _as_of(occurred_at: datetime, now: datetime) -> datetime:
     return now if now - occurred_at < JUST_NOW else occurred_at.replace(minute=59, second=59, microsecond=0)
 
 
+def _before(presence: dict[tuple[int, int], int], site: int) -> Callable[[int], int | None]:
+    return lambda child: presence.get((site, child))
+
+
 def _follow(presence: dict[tuple[int, int], int], fact: NewFact) -> None:
     for child in fact.reading.children:
         if child.moved:
@@ -379,7 +383,7 @@ def main(settings: Settings, name: str = "1") -> None:
     except KeysRefused as refused:
         log.error("%s: %s\n  try: %s", refused.code, refused.what, refused.what_to_do)
         raise SystemExit(REFUSED) from refused
-    with Database(settings.database_url, 2) as database:
+    with Database(settings.database_url, 2, connect_seconds=CONNECT_SECONDS) as database:
         ingest = Ingest(database, settings.broker_url, ring, name, settings.keys_dir)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ingest.stop.set())

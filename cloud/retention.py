@@ -23,6 +23,15 @@ class Rule:
 
 
 RULES = (
+    Rule("child", "the school year in which the last enrolment ended, then what the district's law adds"),
+    Rule("enrolment", "as child"),
+    Rule("guardianship", "as child; an ended one as long as facts name the person"),
+    Rule("escort_right", "as child: who could collect on a day must stay answerable"),
+    Rule("person", "with the last guardianship, right, role or fact that names them"),
+    Rule("staff", "13 months after the end of the employment"),
+    Rule("role_grant", "13 months after its end: who could read what must stay answerable"),
+    Rule("class_teacher", "as enrolment"),
+    Rule("login", "with the last person that uses it"),
     Rule("attendance_event", "the school year, then what the district's law adds; dropped by chunks"),
     Rule("attendance_day", "as attendance_event, from which it is derived"),
     Rule("attendance_incident", "until closed, then as attendance_event"),

@@ -12,7 +12,7 @@ from cloud.attendance.facts import PASS_KINDS, TAKEN, Reading
 from protocols.documents import CustodyRule, PolicyList
 from protocols.passes import IN, OUT
 from protocols.reasons import Reason
-from protocols.rules import Circumstances, Hours, Request, custody_says, judge_child
+from protocols.rules import Circumstances, Hours, Presence, Request, custody_says, judge_child
 
 ALWAYS = Hours(UTC)  # opening hours are the gate's configuration: they are not judged again here
 RIGHTS_REFUSALS = frozenset({Reason.NOT_ALLOWED, Reason.CUSTODY})
@@ -36,10 +36,8 @@ class Difference:
     cloud_says: str
 
 
-def differences(
-    reading: Reading, kind: int, at: float, known: Knowledge, presence: Mapping[int, int]
-) -> list[Difference]:
-    """Return where the cloud decides otherwise. presence: child -> IN or OUT before this event, where known."""
+def differences(reading: Reading, kind: int, at: float, known: Knowledge, presence: Presence) -> list[Difference]:
+    """Return where the cloud decides otherwise. presence: where a child was before this event."""
     if kind not in PASS_KINDS or reading.direction not in (IN, OUT):
         return []
     found = []
@@ -52,10 +50,10 @@ def differences(
     return found
 
 
-def _verdict(child: int, reading: Reading, at: float, known: Knowledge, presence: Mapping[int, int]) -> Reason:
+def _verdict(child: int, reading: Reading, at: float, known: Knowledge, presence: Presence) -> Reason:
     rules = known.custody.get(child, ())
     policy = PolicyList(site=0, version=0, iat=int(at), next_update=int(at), custody=rules) if rules else None
-    circumstances = Circumstances(at, ALWAYS, presence.get, policy)
+    circumstances = Circumstances(at, ALWAYS, presence, policy)
     request = Request(reading.holder, reading.direction, ((child, 0),))
     if custody_says(child, request, circumstances) == Reason.CUSTODY:  # before the right, which an order takes away
         return Reason.CUSTODY

@@ -45,8 +45,8 @@ def _told(event: ExportedEvent) -> dict[str, Any]:
     return {
         "gate": event.gate, "epoch": event.epoch, "seq": event.seq, "kind": event.kind, "code": event.code or kind.name,
         "at": at_ms / 1000, "received_at": event.received_at.timestamp(), "head": event.head,
-        "district": event.district, "site": event.site, "fork": event.fork, "direction": event.direction, "flags": event.flags,
-        "clock": event.clock, "marks": event.marks, "children": event.children,
+        "district": event.district, "site": event.site, "fork": event.fork, "direction": event.direction,
+        "flags": event.flags, "clock": event.clock, "marks": event.marks, "children": event.children,
     }  # fmt: skip
 
 

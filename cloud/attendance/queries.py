@@ -159,8 +159,8 @@ def recent_ledgers(tx: Transaction, district_id: UUID, since: datetime) -> list[
 # --- facts ----------------------------------------------------------------------------------------------------------
 
 EVENT_COLUMNS = ("occurred_at", "school_day", "site", "gate", "epoch", "seq", "fork", "part", "kind", "code",
-                 "direction", "child_ref", "child_id", "child_code", "moved", "holder_ref", "person_id", "staff_ref", "staff_id",
-                 "flags", "clock", "marks", "body")  # fmt: skip
+                 "direction", "child_ref", "child_id", "child_code", "moved", "holder_ref", "person_id", "staff_ref",
+                 "staff_id", "flags", "clock", "marks", "body")  # fmt: skip
 
 
 def insert_receipts(tx: Transaction, district_id: UUID, columns: Mapping[str, list[Any]], now: datetime) -> None:
@@ -187,8 +187,8 @@ def insert_forks(tx: Transaction, district_id: UUID, columns: Mapping[str, list[
 def insert_events(tx: Transaction, district_id: UUID, columns: Mapping[str, list[Any]], now: datetime) -> None:
     tx.execute(
         """INSERT INTO attendance_event (district_id, received_at, occurred_at, school_day, site, gate, epoch, seq,
-               fork, part, kind, code, direction, child_ref, child_id, child_code, moved, holder_ref, person_id, staff_ref,
-               staff_id, flags, clock, marks, body)
+               fork, part, kind, code, direction, child_ref, child_id, child_code, moved, holder_ref, person_id,
+               staff_ref, staff_id, flags, clock, marks, body)
            SELECT %(district_id)s, %(now)s, e.*
            FROM unnest(%(occurred_at)s::timestamptz[], %(school_day)s::date[], %(site)s::bigint[], %(gate)s::bigint[],
                %(epoch)s::bigint[], %(seq)s::bigint[], %(fork)s::smallint[], %(part)s::smallint[], %(kind)s::smallint[],
@@ -261,17 +261,19 @@ def presence(tx: Transaction, district_id: UUID, children: Sequence[UUID], days:
 # --- incidents ------------------------------------------------------------------------------------------------------
 
 
-def insert_incident(tx: Transaction, district_id: UUID, site: int, gate: int, epoch: int, seq: int, code: str,
-                    child_ref: int | None, gate_said: str, cloud_says: str, now: datetime) -> None:  # fmt: skip
+INCIDENT_COLUMNS = ("site", "gate", "epoch", "seq", "code", "child_ref", "gate_said", "cloud_says")
+
+
+def insert_incidents(tx: Transaction, district_id: UUID, columns: Mapping[str, list[Any]], now: datetime) -> None:
     tx.execute(
-        """INSERT INTO attendance_incident (district_id, site, gate, epoch, seq, code, child_ref, gate_said, cloud_says,
-                                            raised_at)
-           VALUES (%(district_id)s, %(site)s, %(gate)s, %(epoch)s, %(seq)s, %(code)s, %(child_ref)s, %(gate_said)s,
-                   %(cloud_says)s, %(now)s)
+        """INSERT INTO attendance_incident (district_id, raised_at, site, gate, epoch, seq, code, child_ref, gate_said,
+                                            cloud_says)
+           SELECT %(district_id)s, %(now)s, n.*
+           FROM unnest(%(site)s::bigint[], %(gate)s::bigint[], %(epoch)s::bigint[], %(seq)s::bigint[], %(code)s::text[],
+                       %(child_ref)s::bigint[], %(gate_said)s::text[], %(cloud_says)s::text[]) AS n
            ON CONFLICT ON CONSTRAINT attendance_incident_once DO NOTHING""",
-        {"district_id": district_id, "site": site, "gate": gate, "epoch": epoch, "seq": seq, "code": code,
-         "child_ref": child_ref, "gate_said": gate_said, "cloud_says": cloud_says, "now": now},
-    )  # fmt: skip
+        {**columns, "district_id": district_id, "now": now},
+    )
 
 
 def incidents(tx: Transaction, district_id: UUID, site: int | None) -> list[Incident]:

@@ -251,22 +251,28 @@ def dues_since(tx: Transaction, district_id: UUID, since: datetime) -> list[Due]
 
 
 def raise_incidents(
-    tx: Transaction, district_id: UUID, fact: NewFact, found: Iterable[Difference], now: datetime
+    tx: Transaction, district_id: UUID, found: Iterable[tuple[NewFact, Difference]], now: datetime
 ) -> None:
     """Enter where the cloud decides otherwise than the gate: once for each event, code and child."""
-    for one in found:
-        queries.insert_incident(tx, district_id, fact.site, fact.gate, fact.epoch, fact.seq, one.code, one.child,
-                                one.gate_said, one.cloud_says, now)  # fmt: skip
+    rows = [
+        (fact.site, fact.gate, fact.epoch, fact.seq, one.code, one.child, one.gate_said, one.cloud_says)
+        for fact, one in found
+    ]
+    if rows:
+        queries.insert_incidents(tx, district_id, columns(queries.INCIDENT_COLUMNS, rows), now)
 
 
 def enter_alert(
     tx: Transaction, district_id: UUID, gate: int, epoch: int, seq: int, occurred_at: datetime, now: datetime
 ) -> None:
     """Enter a refusal of which the head hears (P-3: revoked, blocked, custody), one incident a child. Idempotent."""
-    for row in queries.refusals_of(tx, district_id, gate, epoch, seq, occurred_at):
-        if row.code in HEAD_ALERTS:
-            queries.insert_incident(tx, district_id, row.site, gate, epoch, seq, row.code, row.child_ref, row.code,
-                                    row.code, now)  # fmt: skip
+    rows = [
+        (row.site, gate, epoch, seq, row.code, row.child_ref, row.code, row.code)
+        for row in queries.refusals_of(tx, district_id, gate, epoch, seq, occurred_at)
+        if row.code in HEAD_ALERTS
+    ]
+    if rows:
+        queries.insert_incidents(tx, district_id, columns(queries.INCIDENT_COLUMNS, rows), now)
 
 
 def school_day(tx: Transaction, district_id: UUID, fact: NewFact) -> date:
