@@ -168,7 +168,7 @@ class RunningDatabase:
         return self._binaries.command("postgres", "-D", self._binaries.seen(self._data), "-p", str(PORT), *options)
 
     def _sweep_leftovers(self) -> None:
-        """After a kill -9: let the orphans of the old server go, then drop its lock file.
+        """After a kill -9: let the orphans of the old server go, then drop its lock files.
 
         Only processes whose working directory is this very cluster are touched.
         """
@@ -180,7 +180,9 @@ class RunningDatabase:
             for orphan in orphans:
                 reap(orphan.pid)
             time.sleep(0.01)
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
+        # A killed server whose parent has not waited for it is a zombie: PostgreSQL takes it for alive.
+        for left in (self._data / "postmaster.pid", *(self._home / "run").glob(".s.PGSQL.*")):
+            left.unlink(missing_ok=True)
 
     def _running(self) -> ProcessId | None:
         """Return the server that another process of ours started here, if it runs."""
