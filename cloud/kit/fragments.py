@@ -7,6 +7,7 @@ Not responsible for: notices (kit/live.py), what a page shows, nor who may see i
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from uuid import UUID
 
 from fastapi import Request
@@ -38,19 +39,17 @@ def about(district_id: UUID, kind: str) -> Callable[[Notice], bool]:
 async def _events(live: Live, concerned: Callable[[Notice], bool], draw: Draw) -> AsyncIterator[str]:
     sent: Mapping[str, str] = {}
     ends = asyncio.get_running_loop().time() + STREAM_SECONDS_MAX
-    async with live.subscribe() as queue:
-        yield f"retry: {RETRY_MS}\n\n"
-        while asyncio.get_running_loop().time() < ends:
-            try:
+    yield f"retry: {RETRY_MS}\n\n"
+    with suppress(DatabaseAway, OverflowError):  # The stream ends, and the browser asks again in a second.
+        async with live.subscribe() as queue:
+            while asyncio.get_running_loop().time() < ends:
                 drawn = await asyncio.to_thread(draw)
-            except DatabaseAway:
-                return  # The browser asks again in a second.
-            for place, html in drawn.items():
-                if sent.get(place) != html:
-                    yield event(html)
-            sent = drawn
-            yield ": here\n\n"
-            await _something(queue, concerned)
+                for place, html in drawn.items():
+                    if sent.get(place) != html:
+                        yield event(html)
+                sent = drawn
+                yield ": here\n\n"
+                await _something(queue, concerned)
 
 
 def event(html: str) -> str:

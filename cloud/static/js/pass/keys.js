@@ -35,7 +35,7 @@ export async function makeKey(kinds = [ED25519, P256]) {
     await store.write("key", made);
     const key = asKey(await store.read("key"));
     await tryOnce(key);
-    await navigator.storage?.persist?.();
+    navigator.storage?.persist?.(); // Not awaited: some browsers ask the person first.
     return key;
   } catch {
     throw new KeyRefused("NO_KEPT_KEYS");
