@@ -126,28 +126,42 @@ def children_of_school(tx: Transaction, district_id: UUID, school_id: UUID, day:
     )
 
 
-def put_guardianship(tx: Transaction, district_id: UUID, guardianship_id: UUID, tie: Tie) -> None:
-    """Write a tie, or bring the running one of the same child and person up to date."""
-    values = {
-        "district": district_id, "id": guardianship_id, "child": tie.child_id, "person": tie.person_id,
-        "relation": tie.relation, "authority": tie.authority, "lives": tie.lives_with, "collect": tie.may_collect,
-        "first": tie.first_day,
+def _tie_values(district_id: UUID, tie: Tie) -> dict[str, object]:
+    return {
+        "district": district_id, "child": tie.child_id, "person": tie.person_id, "relation": tie.relation,
+        "authority": tie.authority, "lives": tie.lives_with, "collect": tie.may_collect, "first": tie.first_day,
     }
-    changed = tx.execute(
+
+
+def change_guardianship(tx: Transaction, district_id: UUID, tie: Tie) -> bool:
+    """Bring the running tie of the same child and person up to date; return whether anything in it was different."""
+    return tx.execute(
         "UPDATE guardianship SET relation = %(relation)s, authority = %(authority)s, lives_with = %(lives)s,"
         " may_collect = %(collect)s, may_read = %(authority)s, may_sign = %(authority)s"
         " WHERE district_id = %(district)s AND child_id = %(child)s AND person_id = %(person)s"
-        " AND period @> %(first)s",
-        values,
-    ).rowcount
-    if not changed:
-        tx.execute(
-            "INSERT INTO guardianship (district_id, id, child_id, person_id, relation, authority, lives_with,"
-            " may_collect, may_read, may_sign, period)"
-            " VALUES (%(district)s, %(id)s, %(child)s, %(person)s, %(relation)s, %(authority)s, %(lives)s,"
-            " %(collect)s, %(authority)s, %(authority)s, daterange(%(first)s, NULL))",
-            values,
-        )
+        " AND period @> %(first)s AND (relation, authority, lives_with, may_collect)"
+        " IS DISTINCT FROM (%(relation)s, %(authority)s, %(lives)s, %(collect)s)",
+        _tie_values(district_id, tie),
+    ).rowcount > 0
+
+
+def is_tied(tx: Transaction, district_id: UUID, tie: Tie) -> bool:
+    return one(
+        tx, bool,
+        "SELECT EXISTS (SELECT FROM guardianship WHERE district_id = %(district)s AND child_id = %(child)s"
+        " AND person_id = %(person)s AND period @> %(first)s)",
+        _tie_values(district_id, tie),
+    )
+
+
+def insert_guardianship(tx: Transaction, district_id: UUID, guardianship_id: UUID, tie: Tie) -> None:
+    tx.execute(
+        "INSERT INTO guardianship (district_id, id, child_id, person_id, relation, authority, lives_with,"
+        " may_collect, may_read, may_sign, period)"
+        " VALUES (%(district)s, %(id)s, %(child)s, %(person)s, %(relation)s, %(authority)s, %(lives)s,"
+        " %(collect)s, %(authority)s, %(authority)s, daterange(%(first)s, NULL))",
+        {"id": guardianship_id, **_tie_values(district_id, tie)},
+    )
 
 
 def guardians_of_child(tx: Transaction, district_id: UUID, child_id: UUID, day: date) -> list[GuardianOfChild]:

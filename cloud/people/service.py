@@ -73,7 +73,6 @@ def enrol(tx: Transaction, district_id: UUID, child_id: UUID, school_id: UUID, c
     running = queries.enrolled_class(tx, district_id, child_id, school_id, first_day)
     if running is None:
         queries.insert_enrolment(tx, district_id, new_id(), child_id, school_id, class_id, first_day)
-        _rights_changed(tx, district_id, child_id, first_day)
         return
     enrolment_id, class_before = running
     if class_before != class_id:
@@ -91,8 +90,10 @@ def children_of_school(tx: Transaction, district_id: UUID, school_id: UUID, day:
 
 def tie_guardian(tx: Transaction, district_id: UUID, tie: Tie) -> None:
     """Make a person guardian of a child, or bring the running tie up to date. Collecting is a separate right."""
-    queries.put_guardianship(tx, district_id, new_id(), tie)
-    _rights_changed(tx, district_id, tie.child_id, tie.first_day)
+    if queries.change_guardianship(tx, district_id, tie):
+        _rights_changed(tx, district_id, tie.child_id, tie.first_day)
+    elif not queries.is_tied(tx, district_id, tie):
+        queries.insert_guardianship(tx, district_id, new_id(), tie)
 
 
 def guardians_of_child(tx: Transaction, district_id: UUID, child_id: UUID, day: date) -> list[GuardianOfChild]:
@@ -127,7 +128,6 @@ def give_escort_right(tx: Transaction, district_id: UUID, child_id: UUID, person
             if broken.constraint != "escort_right_five_at_most":
                 raise
             continue
-        _rights_changed(tx, district_id, child_id, now.date())
         return right_id
     raise PeopleRefused("FIVE_ESCORTS")
 
@@ -155,6 +155,9 @@ def teachers_of_class(tx: Transaction, district_id: UUID, class_id: UUID, day: d
 
 
 def _rights_changed(tx: Transaction, district_id: UUID, child_id: UUID, day: date) -> None:
-    """Say, in the same transaction, that the lists of the child's sites are to be compiled anew."""
+    """Say, in the same transaction, that the lists of the child's sites are to be compiled anew.
+
+    For rights that shrank or changed: a right that is new takes nothing from a credential that a gate may meet.
+    """
     for site in queries.sites_of_child(tx, district_id, child_id, day):
         happened(tx, "RightsChanged", district_id, site=site)

@@ -113,3 +113,12 @@ def test_a_changed_right_is_told_in_its_own_transaction_and_only_then(database: 
         people.end_escort_right(tx, cast.district, cast.aigerim, cast.father, NOW + timedelta(hours=1))
         told = tx.execute("SELECT fact, district_id, what FROM job").fetchall()
     assert told == [("RightsChanged", cast.district, {"site": 101})]
+
+
+def test_only_a_tie_that_changed_is_told(database: Database) -> None:
+    cast = a_district(database)
+    with database.tenant(cast.district) as tx:
+        people.tie_guardian(tx, cast.district, Tie(cast.aigerim, cast.father, "father", True, True, True, FIRST_DAY))
+        assert tx.execute("SELECT fact FROM job").fetchall() == []
+        people.tie_guardian(tx, cast.district, Tie(cast.aigerim, cast.father, "father", False, True, True, FIRST_DAY))
+        assert tx.execute("SELECT fact FROM job").fetchall() == [("RightsChanged",)]
