@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,15 +99,26 @@ class Sender:
         raise AssertionError("the database did not come back")
 
     def run(self) -> None:
-        ledger, until = self.world.ledger, time.monotonic() + PATIENCE_SECONDS
+        until = time.monotonic() + PATIENCE_SECONDS
         total = SEGMENTS * EVENTS
         while self.upto < total - 1:
             assert time.monotonic() < until, f"receipted up to {self.upto} only"
             first = self.upto + 1
             for seq in range(first, min(first + 64, total), EVENTS):
-                self.client.publish(topics.up("demo", 101, 11, topics.EVENTS), ledger.sealed(seq, EVENTS), qos=1)
+                self.send(seq)
                 time.sleep(0.02)
             time.sleep(0.3)
+
+    def send(self, seq: int) -> None:
+        self.client.publish(topics.up("demo", 101, 11, topics.EVENTS), self.world.ledger.sealed(seq, EVENTS), qos=1)
+
+    def until(self, upto: int, again: Callable[[], None] = lambda: None) -> bool:
+        """Wait for a receipt up to there, doing something every second."""
+        begun = time.monotonic()
+        while self.upto < upto and time.monotonic() - begun < PATIENCE_SECONDS:
+            again()
+            time.sleep(1)
+        return self.upto >= upto
 
     def close(self) -> None:
         self.client.disconnect()
@@ -154,20 +165,22 @@ def test_every_event_is_stored_once_whatever_is_killed(world: World) -> None:
 
 
 def test_a_database_that_is_away_is_waited_for_and_nothing_is_receipted_meanwhile(world: World) -> None:
-    world.ledger.write(*[an_event(Kind.DOOR, mono_ms=n) for n in range(5)])
+    world.ledger.write(*[an_event(Kind.DOOR, mono_ms=n) for n in range(10)])
     ingest = world.start_ingest()
-    time.sleep(1.5)
-    world.server.kill()
     sender = Sender(world)
-    sender.client.publish(topics.up("demo", 101, 11, topics.EVENTS), world.ledger.sealed(0, 5), qos=1)
-    time.sleep(2)
-    assert sender.upto == -1
-    assert ingest.poll() is None, "it waits"
-    world.server.start()
-    until = time.monotonic() + 10
-    while sender.upto < 4 and time.monotonic() < until:
-        time.sleep(0.05)
-    assert (sender.upto, sender.early) == (4, 0)
-    sender.close()
-    ingest.terminate()
-    assert ingest.wait(timeout=10) == 0
+    try:
+        assert sender.until(4, lambda: sender.send(0)), "ingest takes segments"
+        world.server.kill()
+        sender.send(5)
+        time.sleep(2)
+        assert sender.upto == 4
+        assert ingest.poll() is None, "it waits"
+        world.server.start()
+        begun = time.monotonic()
+        assert sender.until(9), "taken without being sent again"
+        assert time.monotonic() - begun < 10
+        assert sender.early == 0
+    finally:
+        sender.close()
+        ingest.terminate()
+        assert ingest.wait(timeout=10) == 0
