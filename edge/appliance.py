@@ -58,6 +58,7 @@ class Appliance:
         self._stack.callback(clock.stop)
         self.board = board = Board(self.status, self.picture)
         pages = self._pages(board)
+        self._stack.callback(self._stop_broker)
         self.pins = self._stack.enter_context(Pins(config.door))
         parts = Parts(
             journal=self.journal,
@@ -120,10 +121,12 @@ class Appliance:
             self.close()
 
     def close(self) -> None:
-        broker, self.broker = self.broker, None
-        if broker is not None:
-            broker.stop()
+        """Camera, pins (the strike first), pages, broker, clock, journal; may be called twice."""
         self._stack.close()
+
+    def _stop_broker(self) -> None:
+        if self.broker is not None:
+            self.broker.stop()
 
     # --- asked by the pages' threads ----------------------------------------------------------------------------
 

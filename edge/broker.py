@@ -155,7 +155,8 @@ class Broker:
         with self._woken:
             self._stopping = True
             self._woken.notify()
-        self._thread.join(2.0)
+        if self._thread.is_alive():
+            self._thread.join(2.0)
         if self._client.is_connected():
             last = self._publish(topics.STATE, self._state("offline"), qos=1, retain=True)
             if last is not None:
@@ -267,8 +268,15 @@ class Broker:
         while not self._stopping:
             try:
                 self._once(time.monotonic())
+                self._health.fault("outbox", None)
             except JournalFailed as failed:
                 self._health.fault("outbox", failed.code)
+                time.sleep(IDLE_SECONDS)
+            except (
+                Exception
+            ) as error:  # a fault of ours must not silence the gate for good: it is told, and tried again
+                self._health.fault("outbox", f"internal: {type(error).__name__}")
+                LOG.exception("outbox")
                 time.sleep(IDLE_SECONDS)
             due = self._outbox.next_due()
             with self._woken:

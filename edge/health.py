@@ -7,10 +7,13 @@ Obeys: PROTOCOL P-6 (up/hb), P-3 (clock states). Unknown values are None, never 
 
 from __future__ import annotations
 
+import json
+import logging
 import shutil
 import subprocess
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ from typing import Any
 from edge.journal import Journal
 from edge.journal_file import JournalFailed
 
+LOG = logging.getLogger("portillon.gate")
 WINDOW = 240  # last readings kept for p50 and p95
 COUNTERS_MAX = 64  # names; all come from our own code and from reason codes
 CAMERA_STALE_SECONDS = 10.0  # HOSTILE P39: no frame for so long is a fault
@@ -60,12 +64,21 @@ class Health:
                 self._counters[name] = self._counters.get(name, 0) + 1
 
     def fault(self, part: str, what: str | None) -> None:
-        """Part (camera, broker, journal, …) has this fault, or none."""
+        """Part (camera, broker, journal, …) has this fault, or none. A change is one line of the log."""
         with self._lock:
+            if self._faults.get(part) == what:
+                return
             if what is None:
                 self._faults.pop(part, None)
             else:
                 self._faults[part] = what
+        LOG.warning(json.dumps({"part": part, "fault": what}))
+
+    def internal(self, part: str, error: Exception) -> None:
+        """An error of our own: its kind and place, never its text, which may quote what a stranger has shown."""
+        self.count("alarm_INTERNAL")
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        self.fault(part, f"internal: {type(error).__name__} at {Path(place.filename).name}:{place.lineno}")
 
     def fault_of(self, part: str) -> str | None:
         return self._faults.get(part)

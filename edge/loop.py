@@ -174,7 +174,13 @@ class Loop:
         if frame is None:
             time.sleep(POLL_SECONDS)
             return
-        self._read(frame)
+        try:
+            self._read(frame)
+        except Exception as error:  # one picture that trips a library must not keep the next family out
+            self._parts.health.internal("loop", error)
+            time.sleep(POLL_SECONDS)
+        else:
+            self._parts.health.fault("loop", None)
 
     def _look(self, moment: float) -> Frame | None:
         """The newest frame, or None; a faulty camera is closed, told, and opened again later."""

@@ -32,6 +32,7 @@ from tests.edge.line import (
     until,
 )
 
+pytestmark = pytest.mark.serial
 PLACE = Place(DISTRICT, SITE, GATE, "UTC", ((0, 86_400),), "staff", 1, "en")
 
 

@@ -10,6 +10,9 @@ from gpiozero.pins.mock import MockFactory, MockPWMPin
 from edge.config import DoorSettings
 from edge.feedback import IDLE, LIGHT_OPEN, LIGHT_REFUSED, TONE_OPEN
 from edge.pins import Pins, PinsFailed, factory_for
+from tests.edge.line import until
+
+pytestmark = pytest.mark.serial
 
 SETTINGS = DoorSettings(
     pins="mock",
@@ -35,16 +38,11 @@ def states(factory: MockFactory, pin: int) -> list[bool]:
     return [bool(state.state) for state in recorded.states]
 
 
-def waited(seconds: float) -> float:
-    time.sleep(seconds)
-    return seconds
-
-
 def test_the_strike_never_moves_at_start_or_stop(factory: MockFactory) -> None:
     strike: Any = factory.pin(17)
     before = len(strike.states)
     with Pins(SETTINGS, factory):
-        waited(0.05)
+        time.sleep(0.05)
     assert [bool(s.state) for s in strike.states[before - 1 :]] == [False]
 
 
@@ -53,20 +51,19 @@ def test_a_pulse_unlocks_at_once_and_locks_by_itself(factory: MockFactory) -> No
         asked = time.monotonic_ns()
         moved = pins.strike.pulse(100)
         assert pins.strike.unlocked
-        assert 0 <= moved - asked < 50_000_000
-        waited(0.25)
-        assert not pins.strike.unlocked
+        assert 0 <= moved - asked < 200_000_000
+        until(lambda: not pins.strike.unlocked)
         assert states(factory, 17) == [False, True, False]
         strike: Any = factory.pin(17)
-        assert 0.09 <= strike.states[-1].timestamp <= 0.2
+        assert 0.09 <= strike.states[-1].timestamp <= 0.5
 
 
 def test_a_second_pulse_lengthens_the_first_without_a_click(factory: MockFactory) -> None:
     with Pins(SETTINGS, factory) as pins:
-        pins.strike.pulse(150)
-        waited(0.05)
-        pins.strike.pulse(150)
-        waited(0.3)
+        pins.strike.pulse(500)
+        time.sleep(0.05)
+        pins.strike.pulse(500)
+        until(lambda: not pins.strike.unlocked)
         assert states(factory, 17) == [False, True, False]
 
 
@@ -89,30 +86,26 @@ def test_closing_during_a_pulse_locks_the_door(factory: MockFactory) -> None:
 def test_the_newest_light_replaces_the_one_before(factory: MockFactory) -> None:
     with Pins(SETTINGS, factory) as pins:
         pins.lights.play(LIGHT_REFUSED, 3_000)
-        waited(0.05)
-        assert states(factory, 24)[-1] is True
-        pins.lights.play(LIGHT_OPEN, 100)
-        waited(0.03)
-        assert (states(factory, 24)[-1], states(factory, 22)[-1]) == (False, True)
-        waited(0.15)
-        assert states(factory, 22)[-1] is False
+        until(lambda: states(factory, 24)[-1])
+        pins.lights.play(LIGHT_OPEN, 400)
+        until(lambda: states(factory, 22)[-1])
+        assert states(factory, 24)[-1] is False
+        until(lambda: not states(factory, 22)[-1])
 
 
 def test_a_red_flashes_three_times_and_then_stays(factory: MockFactory) -> None:
     with Pins(SETTINGS, factory) as pins:
         pins.lights.base(IDLE.light)
-        pins.lights.play(LIGHT_REFUSED, 1_600)
-        waited(1.45)
+        pins.lights.play(LIGHT_REFUSED, 3_000)
+        until(lambda: len(states(factory, 24)) == 8)
         assert states(factory, 24) == [False, True, False, True, False, True, False, True]
 
 
 def test_a_tone_ends_in_silence(factory: MockFactory) -> None:
     with Pins(SETTINGS, factory) as pins:
         pins.buzzer.play(TONE_OPEN)
-        waited(0.05)
-        assert states(factory, 18)[-1] is True
-        waited(0.35)
-        assert states(factory, 18)[-1] is False
+        until(lambda: states(factory, 18)[-1])
+        until(lambda: not states(factory, 18)[-1])
 
 
 def test_no_pin_library_on_this_machine_says_what_to_type() -> None:

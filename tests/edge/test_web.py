@@ -23,6 +23,7 @@ from edge.web.pages import Pages, PortTaken, build
 from protocols.reasons import Reason
 from tests.edge.line import until
 
+pytestmark = pytest.mark.serial
 STATIC = Path(__file__).parents[2] / "edge" / "web"
 
 
