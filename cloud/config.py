@@ -28,7 +28,7 @@ SETTINGS = (
     Setting("PORTILLON_DATABASE_OWNER_URL", "", "PostgreSQL as a role that may create tables; `migrate` only"),
     Setting("PORTILLON_BROKER_URL", "mqtt://127.0.0.1:1883", "MQTT 5 broker: mqtt://host:port or mqtts://host:port"),
     Setting("PORTILLON_KEYS_DIR", "", "folder of <role>.key, trust.kk1 and root.pub; give each process its roles only"),
-    Setting("PORTILLON_PUBLIC_URL", "http://127.0.0.1:8080", "address that people type; origin of forms, cookies, links"),
+    Setting("PORTILLON_PUBLIC_URL", "http://127.0.0.1:8080", "address that people type; origin of forms and links"),
     Setting("PORTILLON_LISTEN", "127.0.0.1:8080", "address and port that `serve` binds"),
     Setting("PORTILLON_SECRET_FILE", "", "file of 64 hex digits: HMAC key of codes that people type"),
     Setting("PORTILLON_DEMO", "0", "1: demonstration; sign-in links last 24 h and may be opened again"),
