@@ -272,11 +272,8 @@ class Broker:
             except JournalFailed as failed:
                 self._health.fault("outbox", failed.code)
                 time.sleep(IDLE_SECONDS)
-            except (
-                Exception
-            ) as error:  # a fault of ours must not silence the gate for good: it is told, and tried again
-                self._health.fault("outbox", f"internal: {type(error).__name__}")
-                LOG.exception("outbox")
+            except Exception as error:  # a fault of ours must not silence the gate: it is told, and tried again
+                self._health.internal("outbox", error)
                 time.sleep(IDLE_SECONDS)
             due = self._outbox.next_due()
             with self._woken:
