@@ -43,9 +43,10 @@ def test_every_neutral_red_is_the_same_to_the_eye_and_the_ear() -> None:
 
 
 def test_no_other_refusal_mentions_custody_or_orders() -> None:
+    telling = r"custod|court|tribunal|\bgarde\b|\bсуд|опек|\bсот\b|tòa"
     for sentences in SENTENCES.values():
         for title, line in sentences.values():
-            assert not re.search(r"custod|court|tribunal|\bgarde\b|\bсуд|опек|\bсот\b|tòa", f"{title} {line}", re.IGNORECASE)
+            assert not re.search(telling, f"{title} {line}", re.IGNORECASE)
 
 
 def test_five_languages_say_every_sentence() -> None:
