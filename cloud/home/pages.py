@@ -15,11 +15,11 @@ from cloud.kit.web import page, reader_of
 router = APIRouter()
 
 # What the gate and the cloud keep, where, and how long: MISSION S1.4; the calendar of deletions is cloud/retention.py.
-FACTS_STAY = N_("35 days on the gate; until the end of the school year at the school")
+FACTS_STAY = N_("35 days on the gate; at the school for the school year, then what the law adds")
 KEPT = (
     (N_("Arrivals and departures: child, time, gate, who came along"), N_("Gate and school"), FACTS_STAY),
-    (N_("The public half of the phone's key"), N_("School"), N_("Until the phone is removed")),
-    (N_("Who may collect the child"), N_("School"), N_("While the child is at the school")),
+    (N_("The public half of the phone's key"), N_("School"), N_("13 months after the phone is removed")),
+    (N_("Who may collect the child"), N_("School"), N_("While the child is at the school, then what the law adds")),
     (N_("Refused tries: a code, a time, a number"), N_("Gate and school"), FACTS_STAY),
 )
 READERS = (
