@@ -1,6 +1,7 @@
 """A gate's mind, families with real keys, and a moment: what tests of decisions stand on."""
 
 from dataclasses import dataclass, field
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from nacl.signing import SigningKey
@@ -68,7 +69,7 @@ def a_card(seed: int = 200, children: tuple[tuple[int, int], ...] = ((5, 3),)) -
     return passes.card_text(passes.issue_card(ISSUER, site=SITE, holder=9, children=children, **window))
 
 
-def a_list(version: int = 1, at: int = NOW, custody: tuple[CustodyRule, ...] = (), **revoked: frozenset) -> bytes:
+def a_list(version: int = 1, at: int = NOW, custody: tuple[CustodyRule, ...] = (), **revoked: Any) -> bytes:
     body = PolicyList(SITE, version, at, at + 3 * 86_400, Revocations(**revoked), custody)
     return build_policy_list(POLICY, body)
 

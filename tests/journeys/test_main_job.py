@@ -65,7 +65,12 @@ def camera(stack: Stack) -> Iterator[Projector]:
 def a_phone(playwright: Playwright, profile: Path) -> BrowserContext:
     """A browser whose profile outlives it, as a phone's does."""
     return playwright.chromium.launch_persistent_context(
-        str(profile), executable_path=CHROMIUM, args=ARGUMENTS, viewport=PHONE, device_scale_factor=2, locale="en-GB"
+        str(profile),
+        executable_path=CHROMIUM,
+        args=ARGUMENTS,
+        viewport={"width": PHONE["width"], "height": PHONE["height"]},
+        device_scale_factor=2,
+        locale="en-GB",
     )
 
 
@@ -98,6 +103,7 @@ def photograph(page: Page, seed: int) -> Luma:
     assert box and version
     module = box["width"] / (17 + 4 * version + 8)
     aim = ((box["x"] + box["width"] / 2) * 2, (box["y"] + box["height"] / 2) * 2)  # device pixels
+    screen = screen.astype(np.uint8)
     return view_of(screen, A_SHAKY_MORNING, seed, aim=aim, screenshot_modules=PHONE["width"] / module)
 
 
