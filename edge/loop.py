@@ -217,7 +217,7 @@ class Loop:
 
     def _answer(self, decision: Decision, frame: Frame, codes: list[Code], at: float, read_ns: int) -> None:
         """Journal, then strike, then lights and screen, then the sisters: in this order and no other."""
-        text = _picked_text(codes)
+        shown = _picked(codes)
         if decision.code == Reason.NOT_A_PASS and any(looks_like_pass(code.text or "") for code in codes):
             return  # a pass unchanged in view for long is ignored until it leaves: nothing to say to anybody
         timeline = [(0.0, "frame"), _mark(frame, read_ns, "read"), _mark(frame, time.monotonic_ns(), "verified")]
@@ -230,11 +230,11 @@ class Loop:
             strike_ns = self.porch.strike() if decision.strike else None
         if strike_ns is not None:
             timeline.append(_mark(frame, strike_ns, "strike"))
-        fresh = self.porch.show(decision, text, offline=self._is_offline())
+        fresh = self.porch.show(decision, shown.text or "", offline=self._is_offline())
         if written is not None and decision.seen is not None:
             self._tell_sisters(decision.seen, at)
         if fresh:
-            self._publish(decision, written, frame, codes, at, strike_ns, timeline)
+            self._publish(decision, written, frame, shown, at, strike_ns, timeline)
 
     # --- ledger -------------------------------------------------------------------------------------------------
 
@@ -334,7 +334,7 @@ class Loop:
         decision: Decision,
         written: Written | None,
         frame: Frame,
-        codes: list[Code],
+        shown: Code,
         at: float,
         strike_ns: int | None,
         timeline: list[tuple[float, str]],
@@ -358,7 +358,7 @@ class Loop:
                 "frame_captured_ns": frame.captured_ns,
                 "strike_ns": strike_ns,
                 "timeline": [list(mark) for mark in timeline],
-                "corners": [list(corner) for corner in codes[0].corners],
+                "corners": [list(corner) for corner in shown.corners],
                 "frame_size": [int(frame.luma.shape[1]), int(frame.luma.shape[0])],
             }
         )
@@ -455,8 +455,9 @@ def _symbol_of(code: Code) -> Symbol:
     return Symbol(code.text if code.text is not None else code.raw.decode("latin-1"), code.format, spot=spot)
 
 
-def _picked_text(codes: list[Code]) -> str:
-    return next((c.text for c in codes if c.text and looks_like_pass(c.text)), codes[0].text or "")
+def _picked(codes: list[Code]) -> Code:
+    """The code that was judged, as far as one can point at it: the first pass in view, else the first of all."""
+    return next((code for code in codes if code.text and looks_like_pass(code.text)), codes[0])
 
 
 def _mark(frame: Frame, at_ns: int, name: str) -> tuple[float, str]:

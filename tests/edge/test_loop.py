@@ -244,6 +244,29 @@ def test_presence_and_replays_survive_a_restart(tmp_path: Path, site: Site) -> N
     second.stop()
 
 
+def test_a_damaged_journal_is_put_aside_and_the_door_goes_on(tmp_path: Path, site: Site) -> None:
+    first = RunningGate(tmp_path, site)
+    epoch = first.appliance.journal.epoch
+    first.stop()
+    for name in ("journal.sqlite-wal", "journal.sqlite-shm"):
+        (tmp_path / "data" / name).unlink(missing_ok=True)
+    (tmp_path / "data" / "journal.sqlite").write_bytes(b"SQLite format 3\0" + b"\xff" * 20_000)
+    second = RunningGate(tmp_path, site)
+    second.take((topics.POLICY, site.policy_list()))
+    skip_boot_rule(second)
+    assert second.answer_to(family(site).text())["code"] == "OPEN"
+    assert second.appliance.journal.epoch != epoch
+    assert "put aside" in second.appliance.status()["faults"]["ledger"]
+    assert ledger(second)[0].detail[Detail.STATE_LOST] is True
+    second.stop()
+
+
+def test_the_code_that_was_judged_is_the_one_outlined(gate: RunningGate, site: Site) -> None:
+    answer = gate.answer_to("HTTPS://EXAMPLE.ORG/POSTER", family(site).text())
+    assert answer["code"] == "OPEN"
+    assert min(x for x, _ in answer["corners"]) > 100
+
+
 def test_a_day_is_closed_when_the_sites_midnight_has_passed(tmp_path: Path, site: Site) -> None:
     clock = Clock(midnight() - 2)
     gate = RunningGate(tmp_path, site, now=clock)
