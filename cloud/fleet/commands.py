@@ -70,11 +70,13 @@ def _lines(settings: Settings) -> list[dict[str, Any]]:
     with Database(settings.require("database_url").database_url, 1) as database:
         with database.untenanted() as tx:
             districts = {site.district_id: site.district for site in service.sites_with_gates(tx)}
-        lines = {}
+        lines, slugs = [], {}
         for district_id, slug in districts.items():
             with database.tenant(district_id) as tx:
-                lines.update(dict.fromkeys(service.list_gates(tx, district_id, now), slug))
-    return [{"district": lines[line], **asdict(line)} for line in worst_first(lines)]
+                found = service.list_gates(tx, district_id, now)
+            lines += found
+            slugs |= {line.gate: slug for line in found}
+    return [{"district": slugs[line.gate], **asdict(line)} for line in worst_first(lines)]
 
 
 def _change(settings: Settings, gate: int, act: Any) -> None:
