@@ -130,6 +130,12 @@ class PassText:
     def credential_bytes(self) -> bytes:
         return encode(self.credential.as_value())
 
+    @property
+    def signed_fields(self) -> bytes:
+        """A name for what is shown, whoever signed it: never its text or its signatures (P-1)."""
+        shown = self.presentation[2] if self.presentation and len(self.presentation) > 2 else None
+        return hashlib.sha256(self.credential.payload + encode(shown)).digest()
+
 
 @dataclass(frozen=True)
 class Credential:
