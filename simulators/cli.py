@@ -21,6 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from simulators.processes import WorldFault
+from simulators.report import print_summary
 
 app = typer.Typer(
     help="A world around Portillon: school, phones, mornings, outages.",
@@ -247,16 +248,6 @@ def _print_stack(described: dict[str, Any], as_json: bool) -> None:
     for part in described["parts"]:
         where = part.get("url") or str(part.get("port", ""))
         table.add_row(part["name"], str(part["pid"]) if part["alive"] else "not running", where, part["log"])
-    Console(highlight=False).print(table)
-
-
-def print_summary(summary: dict[str, Any]) -> None:
-    """Print a morning's figures for a reader."""
-    table = Table(show_header=False, box=None)
-    for name, value in summary.items():
-        shown = ", ".join(f"{key} {one}" for key, one in value.items()) if isinstance(value, dict) else str(value)
-        if name != "links":
-            table.add_row(name.replace("_", " "), shown or "–")
     Console(highlight=False).print(table)
 
 

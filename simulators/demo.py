@@ -33,6 +33,7 @@ from simulators.clock import now
 from simulators.district import Sizes, featured
 from simulators.morning import percentiles, play_morning
 from simulators.processes import WorldFault, free_port, setting
+from simulators.report import print_summary
 from simulators.stack import Stack, Wishes
 
 STEPS = {
@@ -111,7 +112,8 @@ def run_demo(plan: Plan) -> int:
     directory = plan.directory.absolute()
     console.print(
         f"Portillon on this machine alone: a made-up school, its phones, gates and cloud. "
-        f"Everything goes into {_shown(directory)}, nothing else is touched."
+        f"Everything goes into {_shown(directory)}, nothing else is touched.",
+        soft_wrap=True,
     )
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _alone_in(directory):
@@ -124,7 +126,7 @@ def run_demo(plan: Plan) -> int:
             steps.abandon()
             stopped = stack.down()
             if stopped:
-                console.print(f"Stopped: {', '.join(stopped)}. The data stays in {_shown(directory)}.")
+                console.print(f"Stopped: {', '.join(stopped)}. The data stays in {_shown(directory)}.", soft_wrap=True)
 
 
 def _start_and_play(plan: Plan, stack: Stack, steps: Steps, console: Console) -> int:
@@ -174,8 +176,6 @@ def _play(plan: Plan, stack: Stack, console: Console, links: list[Json]) -> int:
     if plan.as_json:
         print(json.dumps(summary, ensure_ascii=False), flush=True)
     elif plan.arrivals:
-        from simulators.cli import print_summary
-
         print_summary(summary)
     good = summary["opened"] == summary["stored"] == plan.arrivals
     return 0 if good and not (summary["lost"] or summary["duplicates"] or summary["phantoms"]) else 1

@@ -21,6 +21,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,6 +36,7 @@ SEQUENCE_AT = 24
 FRAMES_PER_SECOND = 15.0
 IDLE_FRAMES_PER_SECOND = 5.0  # a gate at which nobody stands need not cost a core
 OUT_OF_SIGHT_PX = 5000.0
+GRAINS = 5  # a sensor never gives the same frame twice; a gate takes one that does for broken
 _HEADER = struct.Struct("<8sIIIIQQ")
 
 
@@ -89,6 +91,19 @@ class Lens:
         self._map[SEQUENCE_AT : SEQUENCE_AT + 8] = sequence.to_bytes(8, "little")
 
 
+class Grain:
+    """The sensor's noise over a picture that stands still: another one each time."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        chance = np.random.default_rng(0)
+        self._layers = [chance.integers(0, 4, shape, np.uint8) for _ in range(GRAINS)]
+        self._turn = 0
+
+    def on(self, frame: Luma) -> Luma:
+        self._turn = (self._turn + 1) % GRAINS
+        return np.asarray(cv2.add(frame, self._layers[self._turn]), np.uint8)
+
+
 class Projector:
     """Repeats the current picture into a lens, as a camera that looks at something goes on looking."""
 
@@ -101,6 +116,7 @@ class Projector:
         self._stop = threading.Event()
         self._first_ns = 0
         self._turn = threading.Lock()
+        self._grain = Grain(idle.shape)
         self._thread = threading.Thread(target=self._run, name=f"lens-{lens.path.stem}", daemon=True)
 
     def start(self) -> None:
@@ -139,7 +155,7 @@ class Projector:
                 frame = self._film[0]
                 if len(self._film) > 1:
                     self._film = self._film[1:]
-                captured_ns = self._lens.show(frame)
+                captured_ns = self._lens.show(frame if not self._shown.is_set() else self._grain.on(frame))
                 if not self._shown.is_set():
                     self._first_ns = captured_ns
                     self._shown.set()
@@ -155,13 +171,14 @@ def keep_idle(paths: Iterable[Path], stop: threading.Event) -> None:
     """Show the idle view at every gate at which no other process shows something, until stopped."""
     lenses = [Lens(path) for path in paths]
     idle = idle_view(0)
+    grain = Grain(idle.shape)
     while not stop.wait(1 / IDLE_FRAMES_PER_SECOND):
         for lens in lenses:
             try:
                 lens.lock(wait=False)
             except LensTaken:
                 continue  # a morning or a tour is playing there
-            lens.show(idle)
+            lens.show(grain.on(idle))
             lens.unlock()
 
 

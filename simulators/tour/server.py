@@ -82,22 +82,10 @@ def _bind(port: int) -> socket.socket:
 
 def build(stage: Stage, links: list[Link], origin: str) -> Starlette:
     """Return the application. origin: the only one whose buttons are obeyed."""
-    framed = sorted({"/".join(link.url.split("/")[:3]) for link in links})
-    headers = {
-        "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        f"connect-src 'self'; frame-src {' '.join(framed)}; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'; require-trusted-types-for 'script'",
-        "referrer-policy": "no-referrer",
-        "x-content-type-options": "nosniff",
-        "cache-control": "no-store",
-    }
+    headers = _headers(links)
 
     def page(_request: Request) -> Response:
-        text = (HERE / "tour.html").read_text(encoding="utf-8")
-        text = text.replace("{gates}", " ".join(str(house.number) for house in stage.houses[:GATES_SHOWN]))
-        for link in links:
-            text = text.replace("{" + link.who + "}", escape(link.url))
-        return Response(text, media_type="text/html", headers=headers)
+        return Response(_page(stage, links), media_type="text/html", headers=headers)
 
     def file(request: Request) -> Response:
         name = request.path_params["name"]
@@ -117,30 +105,49 @@ def build(stage: Stage, links: list[Link], origin: str) -> Starlette:
             return PlainTextResponse("too many tours are open", 503)
         return StreamingResponse(_facts(stage, listener), media_type="text/event-stream", headers=headers)
 
-    def listed(_request: Request) -> Response:
-        return JSONResponse([asdict(link) for link in links], headers=headers)
-
-    def button(act: Callable[[], bool]) -> Callable[[Request], Awaitable[Response]]:
-        async def press(request: Request) -> Response:
-            if request.headers.get("origin") != origin:
-                return JSONResponse({"code": "OTHER_ORIGIN", "what_to_do": f"Use {origin}."}, 403, headers=headers)
-            done = await asyncio.to_thread(act)
-            return JSONResponse({"on": done}, headers=headers)
-
-        return press
-
     return Starlette(
         routes=[
             Route("/", page),
-            Route("/links", listed),
+            Route("/links", lambda _request: JSONResponse([asdict(link) for link in links], headers=headers)),
             Route("/facts", facts),
             Route("/picture/{number:int}", picture),
-            Route("/play", button(stage.play), methods=["POST"]),
-            Route("/cut", button(stage.cut), methods=["POST"]),
-            Route("/copy", button(stage.copy), methods=["POST"]),
+            *(
+                Route(f"/{name}", _button(act, origin, headers), methods=["POST"])
+                for name, act in (("play", stage.play), ("cut", stage.cut), ("copy", stage.copy))
+            ),
             Route("/{name}", file),
         ]
     )
+
+
+def _headers(links: list[Link]) -> dict[str, str]:
+    framed = sorted({"/".join(link.url.split("/")[:3]) for link in links})
+    return {
+        "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        f"connect-src 'self'; frame-src {' '.join(framed)}; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'; require-trusted-types-for 'script'",
+        "referrer-policy": "no-referrer",
+        "x-content-type-options": "nosniff",
+        "cache-control": "no-store",
+    }
+
+
+def _page(stage: Stage, links: list[Link]) -> str:
+    text = (HERE / "tour.html").read_text(encoding="utf-8")
+    text = text.replace("{gates}", " ".join(str(house.number) for house in stage.houses[:GATES_SHOWN]))
+    for link in links:
+        text = text.replace("{" + link.who + "}", escape(link.url))
+    return text
+
+
+def _button(act: Callable[[], bool], origin: str, headers: dict[str, str]) -> Callable[[Request], Awaitable[Response]]:
+    async def press(request: Request) -> Response:
+        if request.headers.get("origin") != origin:
+            return JSONResponse({"code": "OTHER_ORIGIN", "what_to_do": f"Use {origin}."}, 403, headers=headers)
+        done = await asyncio.to_thread(act)
+        return JSONResponse({"on": done}, headers=headers)
+
+    return press
 
 
 async def _facts(stage: Stage, listener: queue.Queue[str]) -> AsyncIterator[str]:

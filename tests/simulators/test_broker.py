@@ -36,7 +36,7 @@ class Client:
         self.mqtt = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=mqtt.MQTTv5)
         self.mqtt.on_connect = lambda *_: self.connected.put(True)
         self.mqtt.on_subscribe = lambda *_: self.subscribed.put(True)
-        self.mqtt.on_message = lambda _client, _data, message: self.heard.put(message.payload)
+        self.mqtt.on_message = lambda _client, _data, message: self.heard.put(bytes(message.payload))
         self.mqtt.reconnect_delay_set(1, 1)
         lasting = Properties(PacketTypes.CONNECT)
         lasting.SessionExpiryInterval = 300

@@ -80,6 +80,7 @@ def test_a_projector_tells_when_its_picture_was_first_seen_and_goes_on_showing_i
         assert before <= first_ns <= time.monotonic_ns()
         sequence = header(tmp_path / "camera")[5]
         wait_until(lambda: header(tmp_path / "camera")[5] > sequence + 4, 5, "the picture is not repeated")
-        assert set((tmp_path / "camera").read_bytes()[HEADER_BYTES:]) == {6}
+        seen = set((tmp_path / "camera").read_bytes()[HEADER_BYTES:])
+        assert seen <= {6, 7, 8, 9} and len(seen) > 1  # the second picture, with a sensor's grain
     finally:
         projector.stop()
