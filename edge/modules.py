@@ -26,10 +26,12 @@ SCALE = 4  # pixels a module in rectified pictures
 MARGIN = 6  # modules around the symbol in rectified pictures
 GUESSED_SIDE = 65  # modules, version 12: what most passes are; the finder search forgives a fifth more or less
 FINDER_LIKENESS_MIN = 0.42  # correlation with a finder pattern, of the worst of the three
-TIMING_LIKENESS_MIN = 0.25
+TIMING_LIKENESS_SURE = 0.7  # correlation with both timing patterns above which no other version is thought of
+VERSIONS_TRIED = 3
 EQUALISER_REACH = 3  # half modules to each side of a module's middle
 EQUALISER_RIDGE = 0.01
 PATTERN_LIKENESS_MIN = 0.35  # of all known modules; chance stays under 0.15
+PATTERN_LIKENESS_SURE = 0.8  # above it no other version is tried
 
 
 class Grid(NamedTuple):
@@ -67,12 +69,19 @@ def _through_outline(
 
 
 def _settled(picture: Luma, centres: NDArray[np.float32], outline: NDArray[np.float32], inverted: bool) -> Grid | None:
-    """From three finder patterns to a grid that agrees with every known module, or None."""
-    grid = _with_version(picture, centres, outline, inverted)
-    if grid is None:
+    """From three finder patterns to the grid that agrees best with every known module, or None."""
+    best, likeness = None, 0.0
+    for grid in _likeliest_versions(picture, centres, outline, inverted):
+        tried = _aligned(picture, grid, reach=4.0, last_only=True)
+        fit = _likeness(picture, tried)
+        if fit > likeness:
+            best, likeness = tried, fit
+        if fit > PATTERN_LIKENESS_SURE:
+            break
+    if best is None:
         return None
-    grid = _aligned(picture, _aligned(picture, grid, reach=4.0, last_only=True), reach=1.6, last_only=False)
-    return grid if _likeness(picture, grid) >= PATTERN_LIKENESS_MIN else None
+    best = _aligned(picture, best, reach=1.6, last_only=False)
+    return best if _likeness(picture, best) >= PATTERN_LIKENESS_MIN else None
 
 
 def measure(picture: Luma, grid: Grid) -> Beliefs:
@@ -126,9 +135,10 @@ def _levelled_samples(picture: Luma, grid: Grid, side: int) -> Plane:
 
 def textured_outline(picture: Luma) -> NDArray[np.float32] | None:
     """Four corners around the part that is full of edges, clockwise from any of them."""
-    soft = cv2.GaussianBlur(picture, (0, 0), 1.0)
-    edges = cv2.morphologyEx(soft, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(np.float32)
-    reach = max(9, min(picture.shape) // 24 | 1)
+    soft = cv2.GaussianBlur(picture, (3, 3), 0)
+    sharp = cv2.morphologyEx(soft, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    edges = cv2.resize(sharp, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.float32)
+    reach = max(5, min(edges.shape) // 24 | 1)
     level = np.minimum(edges, 2.0 * float(np.mean(edges)) + 1.0)  # one strong edge is not a texture
     dense = cv2.blur(level, (reach, reach))
     height, width = dense.shape
@@ -140,7 +150,7 @@ def textured_outline(picture: Luma) -> NDArray[np.float32] | None:
         return None
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
     outlines, _ = cv2.findContours((names == largest).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    return _quadrilateral(np.asarray(cv2.convexHull(max(outlines, key=cv2.contourArea)), np.int32))
+    return _quadrilateral(2 * np.asarray(cv2.convexHull(max(outlines, key=cv2.contourArea)), np.int32))
 
 
 def _quadrilateral(hull: NDArray[np.int32]) -> NDArray[np.float32] | None:
@@ -270,9 +280,10 @@ def searched_finders(picture: Luma) -> list[tuple[NDArray[np.float32], NDArray[n
 def _likeliest_spots(picture: Luma) -> NDArray[np.float64]:
     """Rows of (x, y, pixels a module, likeness): the best places at the best size, none on top of another."""
     spots: list[tuple[float, float, float, float]] = []
+    soft = cv2.GaussianBlur(picture, (3, 3), 0)
     for module in SEARCH_MODULE_PX:
         shrink = SEARCH_SCALE / module
-        small = cv2.resize(picture, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(soft, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_LINEAR)
         if min(small.shape) < 60:
             continue
         likeness = cv2.matchTemplate(small.astype(np.float32), _finder_any_way(), cv2.TM_CCOEFF_NORMED)
@@ -291,10 +302,10 @@ def _likeliest_spots(picture: Luma) -> NDArray[np.float64]:
 # Version and grid --------------------------------------------------------------------------------------------------
 
 
-def _with_version(
+def _likeliest_versions(
     picture: Luma, centres: NDArray[np.float32], outline: NDArray[np.float32], inverted: bool
-) -> Grid | None:
-    """The version whose timing patterns fit best between the finder patterns."""
+) -> list[Grid]:
+    """Grids of the versions whose timing patterns fit best between the finder patterns, and of the usual one."""
     seen = np.vstack((centres, outline[2:3])).astype(np.float32)
     matrices, points = [], []
     lines, signs = _timing_lines()
@@ -304,37 +315,45 @@ def _with_version(
         known = np.array([[3.5, 3.5], [far, 3.5], [3.5, far], [side, side]], np.float32)
         matrices.append(cv2.getPerspectiveTransform(known, seen))
         points.append(_mapped(matrices[-1], lines[index].reshape(-1, 2)))
-    at = np.concatenate(points).reshape(len(_VERSIONS) * 6, -1, 2)
+    at = np.concatenate(points).reshape(len(_VERSIONS) * 2 * len(_SHIFTS), -1, 2)
     values = cv2.remap(picture, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     rest = values.astype(np.float32)
     rest -= cv2.blur(rest, (9, 1), borderType=cv2.BORDER_REPLICATE)
     rest *= signs != 0
     fits = (rest * signs).sum(1) / (np.linalg.norm(rest, axis=1) * np.linalg.norm(signs, axis=1) + 1e-6)
-    fit = (fits if not inverted else -fits).reshape(len(_VERSIONS), 2, 3).max(2).min(1)
-    best = int(np.argmax(fit))
-    if fit[best] < TIMING_LIKENESS_MIN:
-        return None
-    return Grid(_VERSIONS[best], np.asarray(matrices[best], np.float64), inverted)
+    fit = (fits if not inverted else -fits).reshape(len(_VERSIONS), 2, len(_SHIFTS)).max(2).mean(1)
+    order = [int(index) for index in np.argsort(-fit)[:VERSIONS_TRIED]]
+    usual = _VERSIONS.index((GUESSED_SIDE - 17) // 4)
+    if fit[order[0]] < TIMING_LIKENESS_SURE and usual not in order:
+        order.append(usual)
+    return [Grid(_VERSIONS[index], np.asarray(matrices[index], np.float64), inverted) for index in order]
 
 
 _VERSIONS = range(VERSION_MIN, VERSION_MAX + 1)
-_SHIFTS = (-0.6, 0.0, 0.6)  # modules; the fourth corner is not known yet, so the line between two patterns may be bent
+_SHIFTS = (
+    -1.2,
+    -0.6,
+    0.0,
+    0.6,
+    1.2,
+)  # modules; the fourth corner is not known yet, so the line between two patterns may be bent
 
 
 @lru_cache(maxsize=1)
 def _timing_lines() -> tuple[NDArray[np.float64], Plane]:
-    """For each version the module coordinates of both timing patterns, three shifts each, and what they must show."""
+    """For each version the module coordinates of both timing patterns, five shifts each, and what they must show."""
     longest = side_of(VERSION_MAX) - 16
-    lines = np.zeros((len(_VERSIONS), 6, longest, 2))
-    signs = np.zeros((len(_VERSIONS), 6, longest), np.float32)
+    count_of_lines = 2 * len(_SHIFTS)
+    lines = np.zeros((len(_VERSIONS), count_of_lines, longest, 2))
+    signs = np.zeros((len(_VERSIONS), count_of_lines, longest), np.float32)
     for index, version in enumerate(_VERSIONS):
         count = side_of(version) - 16
         along = np.minimum(np.arange(longest), count - 1) + 8.5
         for number, shift in enumerate(_SHIFTS):
-            lines[index, number, :, 0] = lines[index, number + 3, :, 1] = along
-            lines[index, number, :, 1] = lines[index, number + 3, :, 0] = 6.5 + shift
+            lines[index, number, :, 0] = lines[index, number + len(_SHIFTS), :, 1] = along
+            lines[index, number, :, 1] = lines[index, number + len(_SHIFTS), :, 0] = 6.5 + shift
         signs[index, :, :count] = np.where(np.arange(count) % 2 == 0, -1.0, 1.0)
-    return lines, signs.reshape(len(_VERSIONS) * 6, longest)
+    return lines, signs.reshape(len(_VERSIONS) * count_of_lines, longest)
 
 
 def _aligned(picture: Luma, grid: Grid, *, reach: float, last_only: bool) -> Grid:
