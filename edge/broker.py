@@ -60,6 +60,10 @@ IDLE_SECONDS = 1.0  # our thread looks around at least so often
 NO_MATCHING_SUBSCRIBERS = 0x10
 
 
+class CertificatesUnusable(Exception):
+    """The PEM files of [broker] are no certificates, or do not belong together."""
+
+
 class Heard(NamedTuple):
     """Something for the loop: a leaf of topics.py, "seen", "bus" (up) or "receipt" (at: the cloud's clock)."""
 
@@ -204,12 +208,18 @@ class Broker:
         will.WillDelayInterval = WILL_DELAY_SECONDS
         client.will_set(self._topic(topics.STATE), self._state("offline"), qos=1, retain=True, properties=will)
         if self._settings.tls:
-            client.tls_set(
-                ca_certs=str(self._settings.ca),
-                certfile=str(self._settings.cert),
-                keyfile=str(self._settings.key),
-                tls_version=ssl.PROTOCOL_TLS_CLIENT,
-            )
+            try:
+                client.tls_set(
+                    ca_certs=str(self._settings.ca),
+                    certfile=str(self._settings.cert),
+                    keyfile=str(self._settings.key),
+                    tls_version=ssl.PROTOCOL_TLS_CLIENT,
+                )
+            except (OSError, ValueError) as error:
+                raise CertificatesUnusable(
+                    f"the broker's certificates cannot be used ({error}): ca, cert and key of [broker] as PEM files,"
+                    " the key belonging to the certificate"
+                ) from error
         return client
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:

@@ -61,6 +61,7 @@ def main() -> None:
 def run(config: ConfigFile) -> None:
     """Run the gate until Ctrl-C or SIGTERM."""
     from edge.appliance import Appliance
+    from edge.broker import CertificatesUnusable
     from edge.pins import PinsFailed
     from edge.web.pages import PortTaken
 
@@ -79,7 +80,7 @@ def run(config: ConfigFile) -> None:
         where = f", pages on http://{settings.web.listen[0]}:{gate.port}/screen" if settings.web.listen else ""
         errors.print(f"gate {place.gate} of site {place.site} is ready{where}", markup=False)
         gate.run(stop)
-    except (JournalFailed, PinsFailed, PortTaken) as error:
+    except (CertificatesUnusable, JournalFailed, PinsFailed, PortTaken) as error:
         _fail(str(error), FAILED)
     if signal.SIGINT in why:
         sys.exit(INTERRUPTED)

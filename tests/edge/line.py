@@ -16,6 +16,7 @@ from nacl.signing import SigningKey
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from edge.config import Place
 from protocols import topics
 from protocols.events import Receipt, Segment, build_receipt, load_segment
 from protocols.trust import Role, Trust, TrustedKey, trust_of
@@ -24,6 +25,7 @@ DISTRICT, SITE, GATE = "demo", 101, 11
 NOW = 1_800_000_000
 GATE_KEY = SigningKey(b"\x11" * 32)
 RECEIPT_KEY = SigningKey(b"\x12" * 32)
+PLACE = Place(DISTRICT, SITE, GATE, "UTC", ((0, 86_400),), "staff", 1, "en")
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 
 

@@ -13,7 +13,7 @@ import pytest
 from nacl.signing import SigningKey
 
 from edge.broker import COMMANDS_MAX, NOTES_MAX, Broker, Heard, Inbox
-from edge.config import BrokerSettings, Place
+from edge.config import BrokerSettings
 from edge.health import Health
 from edge.journal import Journal, open_journal
 from protocols import topics
@@ -24,6 +24,7 @@ from tests.edge.line import (
     GATE,
     GATE_KEY,
     NOW,
+    PLACE,
     SITE,
     Cloud,
     Mosquitto,
@@ -33,7 +34,6 @@ from tests.edge.line import (
 )
 
 pytestmark = pytest.mark.serial
-PLACE = Place(DISTRICT, SITE, GATE, "UTC", ((0, 86_400),), "staff", 1, "en")
 
 
 class Line:
