@@ -23,6 +23,8 @@ Beliefs = NDArray[np.float32]  # one a module, row by row: +1 surely dark, -1 su
 VERSION_MIN, VERSION_MAX = 7, 20
 LEVELS = "MLHQ"  # in the order of their two bits in the format information
 ALPHANUMERIC = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
+_SINGLES = [character.encode() for character in ALPHANUMERIC]
+_PAIRS = [first + second for first in _SINGLES for second in _SINGLES]
 FORMAT_DISTANCE_SURE = 0.35  # mean agreement with the best format word under which it is a guess
 # Table 9, versions 1 to 20: check codewords of each block, and blocks.
 _CHECKS = {
@@ -190,7 +192,7 @@ def _repair_block(block: list[int], surety: Beliefs, checks: int) -> list[int] |
     Six checks are always left to errors, so that noise passes for a block once in 500 times and for eight never.
     """
     least_sure = np.argsort(surety)
-    for erased in range(0, checks - 5, 4):
+    for erased in (0, checks // 4, checks // 2, checks - 6):
         repaired = repair(block, checks, [int(place) for place in least_sure[:erased]])
         if repaired is not None:
             return repaired
@@ -199,14 +201,14 @@ def _repair_block(block: list[int], surety: Beliefs, checks: int) -> list[int] |
 
 def text_of(data: bytes, version: int) -> bytes | None:
     """The bytes of the numeric, alphanumeric and byte segments (7.4); None for any other segment or a cut one."""
-    bits = int.from_bytes(data, "big")
     left = len(data) * 8
+    bits = f"{int.from_bytes(data, 'big'):0{left}b}"
     text = bytearray()
 
     def take(count: int) -> int:
         nonlocal left
         left -= count
-        return bits >> left & (1 << count) - 1
+        return int(bits[-left - count : -left or None], 2)
 
     wide = version >= 10
     while left >= 4 and (mode := take(4)) != 0:
@@ -239,7 +241,7 @@ def _take_characters(text: bytearray, take: _Take, count: int, mode: int) -> boo
             group = take(11 if pair == 2 else 6)
             if group >= 45**pair:
                 return False
-            text += "".join(ALPHANUMERIC[part] for part in divmod(group, 45)[2 - pair :]).encode()
+            text += _PAIRS[group] if pair == 2 else _SINGLES[group]
             count -= pair
     return True
 
@@ -263,8 +265,10 @@ def _product(left: list[int], right: list[int]) -> list[int]:
     result = [0] * (len(left) + len(right) - 1)
     for i, a in enumerate(left):
         if a:
+            log_a = _LOG[a]
             for j, b in enumerate(right):
-                result[i + j] ^= _times(a, b)
+                if b:
+                    result[i + j] ^= _EXP[log_a + _LOG[b]]
     return result
 
 
@@ -329,9 +333,9 @@ def _with_errors(locator: list[int], syndromes: list[int], erased: int) -> list[
     for step in range(erased, len(syndromes)):
         previous = [0, *previous]
         gap = 0
-        for power, factor in enumerate(locator):
-            if factor and power <= step:
-                gap ^= _times(factor, syndromes[step - power])
+        for power, factor in enumerate(locator[: step + 1]):
+            if factor and (syndrome := syndromes[step - power]):
+                gap ^= _EXP[_LOG[factor] + _LOG[syndrome]]
         if gap == 0:
             continue
         changed = [a ^ _times(gap, b) for a, b in _paired(locator, previous)]
