@@ -12,7 +12,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from simulators.broker import RunningBroker, start_broker
-from simulators.processes import WorldFault
+from simulators.processes import WorldFault, wait_until
 
 KINDS = ["mosquitto", "iotcore"]
 
@@ -88,6 +88,8 @@ def test_mosquitto_keeps_a_retained_list_through_a_kill(tmp_path: Path) -> None:
     cloud = Client(broker.port, "cloud")
     cloud.mqtt.publish("list", b"retained", qos=1, retain=True).wait_for_publish(10)
     cloud.stop()
+    kept = broker.directory / "mosquitto.db"
+    wait_until(lambda: kept.exists() and b"retained" in kept.read_bytes(), 10, "nothing was written to the disk")
     broker.kill()
     broker.start()
     gate = Client(broker.port, "gate")
