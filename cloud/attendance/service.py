@@ -6,6 +6,7 @@ Not responsible for: signatures (cloud/ingest.py), nor who may look (identity/ma
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -25,7 +26,7 @@ from cloud.attendance.model import (
     Sent,
     SheetRow,
 )
-from cloud.attendance.recording import Move, Names, columns, days_of, fact_of, moves_of, rows_of
+from cloud.attendance.recording import Move, Names, Row, columns, days_of, fact_of, moves_of, rows_of
 from cloud.kit.clock import school_day as local_day
 from cloud.kit.db import Transaction
 from cloud.kit.ids import new_reference
@@ -79,15 +80,21 @@ def record_batch(tx: Transaction, district_id: UUID, batch: Sequence[Sent], now:
     recorded = Recorded()
     books = _books(tx, district_id, batch, now)
     placed = [_placed(books[sent.segment.gate, sent.segment.epoch], sent.segment) for sent in batch]
-    names = _names(tx, district_id, batch)
     zones = {row.site: ZoneInfo(row.timezone) for row in queries.zones(tx, district_id)}
-    _store(tx, district_id, batch, placed, names, zones, recorded, now)
-    grown = [queries.LedgerRow(gate, epoch, book.next_seq, book.head, book.forks)
-             for (gate, epoch), book in sorted(books.items())]  # fmt: skip
-    queries.grow_ledgers(tx, grown, now)
+    made = _rows(batch, placed, _names(tx, district_id, batch), zones, recorded, now)
+    if made.moves:
+        recorded.before = _whereabouts(tx, district_id, made)
+    with tx.pipeline():  # one round trip for all that follows; whatever is refused is raised at its end
+        _insert(tx, district_id, made, now)
+        _close_days(tx, district_id, recorded.facts)
+        grown = [
+            queries.LedgerRow(gate, epoch, book.next_seq, book.head, book.forks)
+            for (gate, epoch), book in sorted(books.items())
+        ]
+        queries.grow_ledgers(tx, grown, now)
+        if recorded.children:
+            announce(tx, district_id, "day", sorted(recorded.children))
     _note_dues(batch, placed, books, recorded)
-    if recorded.children:
-        announce(tx, district_id, "day", sorted(recorded.children))
     return recorded
 
 
@@ -145,60 +152,68 @@ def _names(tx: Transaction, district_id: UUID, batch: Sequence[Sent]) -> Names:
     )
 
 
-def _store(
-    tx: Transaction, district_id: UUID, batch: Sequence[Sent], placed: Sequence[Placement], names: Names,
-    zones: Mapping[int, ZoneInfo], recorded: Recorded, now: datetime,
-) -> None:  # fmt: skip
-    receipts, forks, rows, moves = [], [], [], []
-    for sent, placement in zip(batch, placed, strict=True):
-        segment, heads = sent.segment, sent.segment.heads
-        recorded.duplicates += len(heads) - len(placement.new) if placement.standing in _KEPT else 0
-        for position in placement.new:
-            seq = segment.first_seq + position
-            identity = (segment.gate, segment.epoch, seq, heads[position])
-            if placement.fork:
-                forks.append((*identity, placement.fork))
-            else:
-                receipts.append(identity)
-            fact = fact_of(sent.site, *identity[:3], segment.events[position], now)
-            made = rows_of(fact, segment.encoded[position], placement.fork, names, zones.get(sent.site, _UTC))
-            recorded.facts.append(fact)
-            rows += made
-            moves += moves_of(fact, made)
-    _insert(tx, district_id, receipts, forks, rows, moves, recorded, now)
-    _close_days(tx, district_id, recorded.facts)
+@dataclass
+class _Made:
+    """Rows of a batch, by table, in the order of their columns."""
+
+    receipts: list[Row] = field(default_factory=list)
+    forks: list[Row] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
 
 
 _UTC = ZoneInfo("UTC")
 _KEPT = frozenset({Standing.NEW, Standing.DUPLICATE, Standing.FORK})
 
 
-def _insert(
-    tx: Transaction, district_id: UUID, receipts: list, forks: list, rows: list, moves: list[Move],
+def _rows(
+    batch: Sequence[Sent], placed: Sequence[Placement], names: Names, zones: Mapping[int, ZoneInfo],
     recorded: Recorded, now: datetime,
-) -> None:  # fmt: skip
-    if receipts:
-        queries.insert_receipts(tx, district_id, columns(("gate", "epoch", "seq", "head"), receipts), now)
-    if forks:
-        queries.insert_forks(tx, district_id, columns(("gate", "epoch", "seq", "head", "fork"), forks), now)
-    if rows:
-        queries.insert_events(tx, district_id, columns(queries.EVENT_COLUMNS, rows), now)
-    recorded.stored = len(receipts) + len(forks)
-    if moves:
-        recorded.children = {move.child_id for move in moves}
-        recorded.before = _whereabouts(tx, district_id, moves, rows)
-        queries.merge_days(tx, district_id, columns(queries.DAY_COLUMNS, days_of(moves)))
+) -> _Made:  # fmt: skip
+    """Return the rows of what is new, and write down in `recorded` what they are."""
+    made = _Made()
+    for sent, placement in zip(batch, placed, strict=True):
+        segment, heads = sent.segment, sent.segment.heads
+        recorded.duplicates += len(heads) - len(placement.new) if placement.standing in _KEPT else 0
+        for position in placement.new:
+            identity = (segment.gate, segment.epoch, segment.first_seq + position, heads[position])
+            if placement.fork:
+                made.forks.append((*identity, placement.fork))
+            else:
+                made.receipts.append(identity)
+            fact = fact_of(sent.site, *identity[:3], segment.events[position], now)
+            rows = rows_of(fact, segment.encoded[position], placement.fork, names, zones.get(sent.site, _UTC))
+            recorded.facts.append(fact)
+            made.events += rows
+            made.moves += moves_of(fact, rows)
+    recorded.stored = len(made.receipts) + len(made.forks)
+    recorded.children = {move.child_id for move in made.moves}
+    return made
 
 
-def _whereabouts(tx: Transaction, district_id: UUID, moves: list[Move], rows: list) -> dict[tuple[int, int], int]:
+def _insert(tx: Transaction, district_id: UUID, made: _Made, now: datetime) -> None:
+    if made.receipts:
+        queries.insert_receipts(tx, district_id, columns(("gate", "epoch", "seq", "head"), made.receipts), now)
+    if made.forks:
+        queries.insert_forks(tx, district_id, columns(("gate", "epoch", "seq", "head", "fork"), made.forks), now)
+    if made.events:
+        queries.insert_events(tx, district_id, columns(queries.EVENT_COLUMNS, made.events), now)
+    if made.moves:
+        queries.merge_days(tx, district_id, columns(queries.DAY_COLUMNS, days_of(made.moves)))
+
+
+def _whereabouts(tx: Transaction, district_id: UUID, made: _Made) -> dict[tuple[int, int], int]:
     """Return where the children were before this batch, by their numbers: PASSBACK is judged again with it."""
-    numbers = {row[12]: (row[2], row[11]) for row in rows if row[12] is not None}
-    first = {}
-    for move in moves:
+    numbers = {row[12]: (row[2], row[11]) for row in made.events if row[12] is not None}
+    first: dict[UUID, datetime] = {}
+    for move in made.moves:
         first[move.child_id] = min(first.get(move.child_id, move.at), move.at)
-    known = queries.presence(tx, district_id, sorted(numbers), sorted({move.school_day for move in moves}))
-    return {numbers[row.child_id]: IN if row.state == "in" else OUT
-            for row in known if row.state != "absent" and row.since <= first.get(row.child_id, row.since)}  # fmt: skip
+    known = queries.presence(tx, district_id, sorted(numbers), sorted({move.school_day for move in made.moves}))
+    return {
+        numbers[row.child_id]: IN if row.state == "in" else OUT
+        for row in known
+        if row.state != "absent" and row.since <= first.get(row.child_id, row.since)
+    }
 
 
 def _close_days(tx: Transaction, district_id: UUID, facts: Iterable[NewFact]) -> None:

@@ -232,3 +232,25 @@ def test_the_sheet_shows_who_came_with_whom_and_who_is_not_known(database: Datab
     assert states["Айгерім"] == ("present", "Әсел", "11:1:0")
     assert states["Тимур"][0] == "unknown", "the gate was never heard, so nobody is missing for sure"
     assert sheet.silent_gates == ("gate 11",) and not sheet.complete
+
+
+def test_a_day_is_complete_when_each_gate_closed_it_and_not_if_a_pass_came_later(
+    database: Database, cast: Cast, gate: Ledger
+) -> None:
+    def complete() -> bool:
+        with database.tenant(cast.district) as tx:
+            return attendance.day_sheet(tx, cast.district, cast.school, NOW.date(), NOW).complete
+
+    mother, aigerim, timur = family(database, cast)
+    close = an_event(Kind.DAY_CLOSE, detail={Detail.SCHOOL_DAY: NOW.date().isoformat()})
+    gate.write(an_arrival(mother, aigerim), close, an_event(Kind.HEALTH))
+    record(database, cast, gate.segment(0, 1))
+    assert not complete()
+    record(database, cast, gate.segment(1, 2))
+    assert complete()
+    gate.write(an_arrival(mother, timur))
+    record(database, cast, gate.segment(3))
+    assert not complete(), "the gate closed its day too early"
+    gate.write(close)
+    record(database, cast, gate.segment(4))
+    assert complete()
