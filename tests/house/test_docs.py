@@ -15,7 +15,7 @@ from tests.house.tree import HOUSES, ROOT, files, listing, text
 COMMANDS = "docs/commands.md"
 FOLDERS = "|".join([*HOUSES, "tests", "docs", "bench", "scripts", "firmware_config", "locks"])
 PATH = re.compile(rf"(?<![\w/.-])((?:{FOLDERS})/[\w./*-]*\w)")
-LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#]+)")
+LINK = re.compile(r"(?:\]\(|src=\")(?!https?:|#|mailto:)([^)#\"]+)")
 CODE = re.compile(r"```[a-z]*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
 CALL = re.compile(r"\bportillon-(gate|cloud|sim|verify)\b([^|\n`]*)")
 MAKE = re.compile(r"\bmake ([a-z-]+)")
