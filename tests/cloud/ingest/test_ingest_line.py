@@ -317,3 +317,45 @@ def test_a_receipt_that_was_never_sent_is_sent_after_the_next_start(
     running = an_ingest(database, broker, ring)
     assert line.receipt().head == gate.head(1)
     halt(running)
+
+
+def test_a_segment_that_the_database_refuses_is_kept_and_its_neighbours_are_taken(
+    database: Database, cast: Cast, gate: Ledger, ingest: Ingest, line: Line, clone: Clone
+) -> None:
+    other = a_gate(database, cast, 12, seed=12)
+    for ledger in (gate, other):
+        ledger.write(an_event(Kind.DOOR))
+    with psycopg.connect(clone.owner_url) as owner:  # a row that must not be there: as after a botched restore
+        owner.execute("INSERT INTO ingest_receipt VALUES (%s, 11, 1, 0, %s, now())", (cast.district, bytes(32)))
+    second = Line(line.broker, line.ring, gate=12)
+    line.client.publish(topics.up("demo", 101, 11, topics.EVENTS), gate.sealed(), qos=1)
+    line.client.publish(topics.up("demo", 101, 12, topics.EVENTS), other.sealed(), qos=1)
+    assert second.receipt().head == other.head(1)
+    second.close()
+    wait_for(lambda: ask(clone, "SELECT gate, code FROM dead_letter") == [(11, "STORE_REFUSED")])
+    assert line.receipts.empty()
+
+
+def test_two_processes_share_the_work_and_store_everything_once(
+    database: Database, broker: RunningBroker, ring: KeyRing, ingest: Ingest, gate: Ledger, line: Line, clone: Clone
+) -> None:
+    second = Ingest(database, broker.url, ring, name="2")
+    thread = threading.Thread(target=second.run)
+    thread.start()
+    wait_for(lambda: second.broker.is_connected)
+    time.sleep(0.3)
+    gate.write(*[an_event(Kind.DOOR, mono_ms=n) for n in range(100)])
+    until = time.monotonic() + 20
+    upto = -1
+    while upto < 99:  # the gate sends again what is not receipted
+        assert time.monotonic() < until
+        for seq in range(upto + 1, 100, 5):
+            line.client.publish(topics.up("demo", 101, 11, topics.EVENTS), gate.sealed(seq, 5), qos=1)
+        time.sleep(1)
+        while not line.receipts.empty():
+            upto = max(upto, line.receipt().upto)
+    second.stop.set()
+    thread.join(5)
+    assert ask(clone, "SELECT count(*), count(DISTINCT seq) FROM attendance_event") == [(100, 100)]
+    assert ask(clone, "SELECT count(*) FROM ledger_fork") == [(0,)]
+    assert ingest.counts.events and second.counts.events, "both worked"
