@@ -36,6 +36,7 @@ QR_ONLY = zxingcpp.BarcodeFormats(
 )  # 8 times faster than every format, with the same reads
 CODE_SIDE_MIN = 80  # pixels; a failed symbol smaller than this is more often a chance pattern than a pass
 REGION_FRAMES_KEPT = 15  # frames for which the place of the last code is looked at before the busiest place
+STILL_FRAMES_TRIED = 6  # frames of a scene that does not move in which every step is tried before it is left alone
 REST_FRAMES = 20  # a still scene that nothing was read in is looked at again this often
 
 Corners = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -128,7 +129,7 @@ class Reader:
             self._coarse, self._still_frames = coarse, 0
             return False
         self._still_frames += 1
-        tried_all = self._still_frames > len(FILM_LADDER)
+        tried_all = self._still_frames > STILL_FRAMES_TRIED
         return tried_all and self._still_frames % REST_FRAMES != 0
 
     def _one_step(self, luma: Luma, unread: _Unread | None) -> list[Code]:
@@ -195,7 +196,8 @@ LADDER: tuple[Step, ...] = (
     _treat(frames.sharpened),
     _treat(frames.amplified),
 )
-FILM_LADDER: tuple[Step, ...] = LADDER[:4]
+# In a film each frame gets one step, and what a cheap step reads the next, sharper frame mostly gives for nothing.
+FILM_LADDER: tuple[Step, ...] = (_measure(frames.levelled), _measure(frames.rows_levelled))
 
 
 def _look(luma: Luma, unread: _Unread | None, kept: Region | None) -> _Look | None:
