@@ -33,6 +33,7 @@ from protocols.reasons import DOUBLE_USE, WAITING, DocumentCode, DocumentKind, R
 from protocols.rules import Verdict
 
 _NO_PHONE = bytes(THUMB_BYTES)  # a card, in notes to sisters
+_NO_CHILD = 0  # whom the head's alert of a staff pass is about
 
 
 class Gate:
@@ -41,7 +42,7 @@ class Gate:
     def __init__(self, settings: GateSettings, roster: Roster, *, saved: Saved | None = None, boot_at: float) -> None:
         self.settings, self.roster = settings, roster
         self._view, self._waiting, self._alarms = View(), WaitingRoom(), Alarms()
-        self._answers, self._staff_answers = Answers(), Answers()
+        self._answers, self._staff_answers, self._unsigned_answers = Answers(), Answers(), Answers()
         self._memory = Memory(saved)
         self._bus_up = self._journal_ok = True
         self._boot_changes: dict[tuple[str, bytes], bytes | None] = {}
@@ -78,7 +79,7 @@ class Gate:
                 return self._card(sight, at)
             presentation = passes.check_presentation(text, credential, place)
         except PassRefused as refused:
-            return self._refuse(sight, refused, at)
+            return self._refuse_unsigned(text.signed_fields, sight, refused, at)
         return self._phone(replace(sight, presentation=presentation), place)
 
     def staff(self, answer: StaffAnswer, at: float) -> Decision:
@@ -306,7 +307,8 @@ class Gate:
         taken = _who_passes(codes, sight.direction)
         if codes and not taken:
             worst = next((code for _, code in codes if code == Reason.CUSTODY), codes[0][1])
-            return self._answer(sight, Decision(worst, refused=codes), at, answer.staff)
+            denied = tuple((child, code) for child, code in codes if code != Reason.OPEN)
+            return self._answer(sight, Decision(worst, refused=denied), at, answer.staff)
         left = tuple((child, code) for child, code in codes if child not in taken)
         return self._let_through(sight, Reason.CONFIRMED, taken, left, at, answer.staff)
 
@@ -359,16 +361,26 @@ class Gate:
     def _refuse(self, sight: Sight, refused: PassRefused, at: float) -> Decision:
         return self._answer(sight, Decision(refused.reason, by=refused.by), at)
 
+    def _refuse_unsigned(self, fields: bytes, sight: Sight, refused: PassRefused, at: float) -> Decision:
+        """Refuse what failed before its phone's signature was good; the same again repeats its code, and no more."""
+        repeated = self._unsigned_answers.within(fields, SAME_PRESENTATION_SECONDS, at)
+        if repeated and repeated.code == refused.reason:
+            return repeated
+        decision = self._refuse(sight, refused, at)
+        self._unsigned_answers.give(fields, decision, at)
+        return decision
+
     def _answer(self, sight: Sight, decision: Decision, at: float, staff: int | None = None) -> Decision:
         """Add to a decision its one event and its alarms, remember it for repeats, and finish it."""
         code = Reason(decision.code)
-        concerned = decision.refused or [(child, code) for child in sight.all_ids]
-        alarms = self._alarms.refused(code, at) + self._alarms.for_head(concerned, sight.holder, at)
+        concerned = decision.refused or [(child, code) for child in sight.all_ids or (_NO_CHILD,)]
+        alarms = self._alarms.for_head(concerned, sight.holder, at)
         accepted = decision.code in (Reason.OPEN, Reason.CONFIRMED)
         events: tuple[Draft, ...] = ()
         if accepted or self._alarms.may_record(sight.name, decision.code, at):
             policy = self.roster.policy
             events = (draft_of(sight, decision, staff, policy.version if policy else None),)
+            alarms = self._alarms.refused(code, at) + alarms
         decision = replace(decision, alarms=alarms, events=events)
         self._answers.give(sight.digest, decision, at)
         return self._finished(decision, at)

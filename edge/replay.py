@@ -61,7 +61,7 @@ class _Stage:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self._disk: dict[tuple[str, bytes], bytes] = {}
-        self._mode = Mode.NORMAL
+        self._mode, self._bus_up, self._journal_ok = Mode.NORMAL, True, True
         self.gate = self._boot(scenario.boot)
         self._keep(self.gate.boot(scenario.boot))
 
@@ -100,7 +100,8 @@ class _Stage:
             case "seen":
                 return gate.seen(_note(step["seen"]), at)
             case "bus":
-                return gate.bus(_one_of(step["bus"], ("up", "down")) == "up", at)
+                self._bus_up = _one_of(step["bus"], ("up", "down")) == "up"
+                return gate.bus(self._bus_up, at)
             case "restart":
                 return self._restart(_bool(step["restart"]["keep_state"]), at)
             case "clock":
@@ -110,7 +111,8 @@ class _Stage:
                 self._mode = Mode[_one_of(step["mode"], ("normal", "lockdown", "evacuate", "free")).upper()]
                 return gate.mode(self._mode, at)
             case "journal":
-                return gate.journal(_one_of(step["journal"], ("ok", "failing")) == "ok", at)
+                self._journal_ok = _one_of(step["journal"], ("ok", "failing")) == "ok"
+                return gate.journal(self._journal_ok, at)
             case "staff":
                 return gate.staff(_staff_answer(step["staff"]), at)
         raise ValueError("no such step")
@@ -118,12 +120,14 @@ class _Stage:
     def _restart(self, keep_state: bool, at: float) -> Decision:
         if not keep_state:
             self._disk.clear()
-            self._mode = Mode.NORMAL
+            self._mode, self._bus_up, self._journal_ok = Mode.NORMAL, True, True
         clock = self.gate.roster.clock
         self.gate = self._boot(at)
         if keep_state:
             self.gate.roster.set_clock(clock, at)
             self.gate.mode(self._mode, at)
+            self.gate.bus(self._bus_up, at)
+            self.gate.journal(self._journal_ok, at)
         return self.gate.boot(at)
 
     def _keep(self, decision: Decision) -> None:

@@ -37,7 +37,7 @@ class View:
 
     def pick(self, symbols: Iterable[Symbol], at: float) -> Symbol | Reason:
         """Return the symbol to judge, or NOT_A_PASS, or SHOW_ONE_CODE."""
-        shown = [symbol for symbol in list(symbols)[:SYMBOLS_PER_FRAME_MAX] if _is_pass(symbol)]
+        shown = [symbol for symbol in symbols if _is_pass(symbol)][:SYMBOLS_PER_FRAME_MAX]
         self._follow({symbol.text for symbol in shown}, at)
         fresh = {symbol.text: symbol for symbol in shown if not self._is_taped(symbol.text, at)}
         staff = [text for text in fresh if text.startswith(passes.STAFF[:2])]

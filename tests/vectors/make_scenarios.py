@@ -316,6 +316,29 @@ def custody_stands_before_the_same_as_before() -> Play:
     return play.shows(6, "CUSTODY", strike=False, acts=[])
 
 
+@scene
+def what_fails_before_the_phones_signature_repeats_its_code_too_without_event_or_alarm() -> Play:
+    play = opened()
+    wrong = {
+        "CHILD_NOT_IN_PASS": Family(childmask=4),
+        "OTHER_GATE": Family(gate=GATE + 1, cti=b"cti-0002"),
+        "EXPIRED": Family(iat=NOW - 900, exp=NOW - 300, cti=b"cti-0003"),
+        "BAD_KEY": Family(cose_key={1: 1, -1: 6, -2: bytes(32)}, cti=b"cti-0004"),
+        "OTHER_SITE": Card(site=202),
+    }
+    for number, (code, made) in enumerate(wrong.items()):
+        text, at = made.text(), 100 * number
+        play.scan(at, code, text, events=1)
+        for later in (0.03, 1, 9):
+            play.scan(at + later, code, text, events=0, alarms=[], acts=[])
+    return play
+
+
+@scene
+def a_wall_of_posters_hides_no_pass() -> Play:
+    return opened().scan(0, "OPEN", *[f"https://example.org/{n}" for n in range(12)], MOTHER.text())
+
+
 # --- sisters ----------------------------------------------------------------------------------------------------
 
 
@@ -722,6 +745,14 @@ def a_restart_without_its_state_loses_all_but_the_header() -> Play:
     play = opened().shows(0, "OPEN").ok(60, {"restart": {"keep_state": False}}, events=1)
     play.shows(65, "STALE").shows(75, "STAFF_CONFIRM").listed(100, version=0)
     return play.shows(140, "OPEN", acts=[[ADA, IN]])
+
+
+@scene
+def a_restart_does_not_mend_the_bus_or_the_journal() -> Play:
+    play = opened(gates=2).shows(0, "OPEN").ok(5, {"bus": "down"}).ok(10, {"restart": {"keep_state": True}})
+    play.shows(60, "STAFF_CONFIRM", direction=OUT).ok(70, {"bus": "up"}).ok(71, {"journal": "failing"})
+    play.ok(80, {"restart": {"keep_state": True}}).shows(100, "STAFF_CONFIRM", FATHER, children=[[BEN, 3]])
+    return play.ok(200, {"restart": {"keep_state": False}}).listed(201, iat=NOW + 200).shows(215, "OPEN", FATHER)
 
 
 # --- events -----------------------------------------------------------------------------------------------------
