@@ -8,32 +8,30 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from cloud.kit.db import Transaction, many, one_or_none
+from cloud.kit.db import Transaction, many, one, one_or_none
 from cloud.passes.model import FoundCode, Issued, PairingCode, Phone, Right, SignedDocument, StaffRight
 from cloud.passes.policy import EscortRow
 
 # --- pairing ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Guesses:
-    guesses: int
-    since: datetime
-
-
-def guesses_of(tx: Transaction, address_hash: bytes) -> Guesses | None:
-    return one_or_none(tx, Guesses, "SELECT guesses, since FROM pairing_guess WHERE address_hash = %s", (address_hash,))
-
-
-def count_guess(tx: Transaction, address_hash: bytes, now: datetime, window_began: datetime) -> None:
-    tx.execute(
+def count_guess(tx: Transaction, address_hash: bytes, now: datetime, window_began: datetime) -> int:
+    """Count a guess of this address and return how many it made in the window; others of it wait until COMMIT."""
+    return one(
+        tx, int,
         """INSERT INTO pairing_guess (address_hash, guesses, since) VALUES (%(address_hash)s, 1, %(now)s)
            ON CONFLICT (address_hash) DO UPDATE SET
                guesses = CASE WHEN pairing_guess.since <= %(began)s THEN 1
                               ELSE least(pairing_guess.guesses + 1, 1000) END,
-               since = CASE WHEN pairing_guess.since <= %(began)s THEN %(now)s ELSE pairing_guess.since END""",
+               since = CASE WHEN pairing_guess.since <= %(began)s THEN %(now)s ELSE pairing_guess.since END
+           RETURNING guesses""",
         {"address_hash": address_hash, "now": now, "began": window_began},
-    )
+    )  # fmt: skip
+
+
+def forgive_guess(tx: Transaction, address_hash: bytes) -> None:
+    """The code was a good one: it was no guess."""
+    tx.execute("UPDATE pairing_guess SET guesses = greatest(guesses - 1, 0) WHERE address_hash = %s", (address_hash,))
 
 
 def find_code(tx: Transaction, code_hash: bytes, now: datetime) -> FoundCode | None:

@@ -97,14 +97,13 @@ def find_code(tx: Transaction, secret: bytes, code: str, address: str, now: date
     """Return where the code belongs, or the refusal's code. tx: untenanted; commit it either way (guesses count)."""
     window_began = now - timedelta(seconds=PAIRING_SECONDS)
     address_hash = hmac.digest(secret, b"address " + address.encode("utf-8", "replace"), "sha256")
-    guesses = queries.guesses_of(tx, address_hash)
-    if guesses and guesses.since > window_began and guesses.guesses >= PAIRING_TRIES_MAX:
+    if queries.count_guess(tx, address_hash, now, window_began) > PAIRING_TRIES_MAX:
         return "PAIR_TOO_MANY_TRIES"
     well_formed = len(code) == PAIRING_DIGITS and code.isascii() and code.isdecimal()
     found = queries.find_code(tx, _code_hash(secret, code), now) if well_formed else None
     if found is None:
-        queries.count_guess(tx, address_hash, now, window_began)
         return "PAIR_CODE_UNKNOWN"
+    queries.forgive_guess(tx, address_hash)
     return found
 
 

@@ -128,6 +128,20 @@ def test_five_unknown_codes_from_one_address_close_it_for_a_while(
     assert (answer.status_code, code_of(answer)) == (429, "PAIR_TOO_MANY_TRIES"), "even for a good one"
 
 
+def test_guesses_made_at_once_are_counted_one_by_one(api: TestClient, cast: Cast) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = pool.map(lambda n: code_of(api.post("/api/pair/start", json={"code": f"{n:08}"})), range(12))
+    assert sorted(answers) == ["PAIR_CODE_UNKNOWN"] * 5 + ["PAIR_TOO_MANY_TRIES"] * 7
+
+
+def test_good_codes_are_no_guesses_however_many(
+    api: TestClient, database: Database, settings: Settings, cast: Cast
+) -> None:
+    code = a_code(database, settings, cast, cast.mother)
+    for _ in range(12):
+        assert api.post("/api/pair/start", json={"code": code}).status_code == 200
+
+
 def test_five_wrong_proofs_end_a_code(api: TestClient, database: Database, settings: Settings, cast: Cast) -> None:
     code = a_code(database, settings, cast, cast.mother)
     for _ in range(5):
