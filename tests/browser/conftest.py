@@ -110,9 +110,15 @@ class Stage:
 
 
 @pytest.fixture
-def stage(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Stage]:
-    """A stage of this test alone: it may be stopped, paired with, written to."""
+def own_stage(settings: Settings, database: Database, tmp_path: Path) -> Iterator[Stage]:
+    """A stage of this test alone: it may be stopped and written to."""
     yield from _raised(settings, database, tmp_path)
+
+
+@pytest.fixture
+def stage(own_stage: Stage) -> Stage:
+    """The stage of a test; a file whose tests only look, or clean up, gives the open house instead."""
+    return own_stage
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,13 @@ from tests.browser.conftest import ARGUMENTS, CHROMIUM, PHONE, NewContext, Stage
 HOUR_SECONDS = 3600
 
 
-@pytest.fixture(autouse=True)
-def everybody_reads_english(stage: Stage) -> None:
-    reads(stage, "en")
+@pytest.fixture
+def stage(open_house: Stage) -> Iterator[Stage]:
+    """The house of this file: everybody reads English, and no phone is left paired (two are the most)."""
+    reads(open_house, "en")
+    yield open_house
+    with open_house.database.tenant(open_house.cast.district) as tx:
+        tx.execute("UPDATE pass_key SET revoked_at = now() WHERE revoked_at IS NULL")
 
 
 def reads(stage: Stage, language: str) -> None:
@@ -167,30 +172,32 @@ def test_plain_http_on_a_local_network_is_told_from_an_old_browser(phone: Page, 
     expect(phone.locator("#trouble-words")).to_contain_text("not protected (http)")
 
 
-def test_an_arrival_shows_on_the_pass_and_the_code_stays_an_arrival(phone: Page, stage: Stage) -> None:
-    pair(phone, stage, stage.cast.father)
+def test_an_arrival_shows_on_the_pass_and_the_code_stays_an_arrival(phone: Page, own_stage: Stage) -> None:
+    reads(own_stage, "en")
+    pair(phone, own_stage, own_stage.cast.father)
     phone.get_by_role("button", name="Arrival").click()
-    stage.arrives(stage.cast.aigerim, with_=stage.cast.father)
+    own_stage.arrives(own_stage.cast.aigerim, with_=own_stage.cast.father)
     expect(phone.locator("#facts li")).to_contain_text("Айгерім arrived at")
-    assert shown(phone, stage).direction == 1
+    assert shown(phone, own_stage).direction == 1
 
 
 def test_with_the_server_killed_and_the_browser_restarted_the_pass_is_still_drawn_and_genuine(
-    playwright: Playwright, stage: Stage, tmp_path: Path
+    playwright: Playwright, own_stage: Stage, tmp_path: Path
 ) -> None:
     told = {"executable_path": CHROMIUM, "args": ARGUMENTS, "viewport": PHONE, "locale": "en-GB"}
+    reads(own_stage, "en")
     first = playwright.chromium.launch_persistent_context(tmp_path / "profile", **told)
     page = first.new_page()
-    pair(page, stage, stage.cast.mother)
+    pair(page, own_stage, own_stage.cast.mother)
     page.evaluate("navigator.serviceWorker.ready.then(() => true)")
     first.close()
-    stage.stop()
+    own_stage.stop()
     second = playwright.chromium.launch_persistent_context(tmp_path / "profile", **told)
     try:
         page = second.new_page()
-        page.goto(f"{stage.url}/pass")
+        page.goto(f"{own_stage.url}/pass")
         page.locator("#code[data-version]").wait_for()
-        assert len(verified(page, stage).children) == 2
+        assert len(verified(page, own_stage).children) == 2
         expect(page.locator("#contact")).to_have_text("Offline: the code works")
     finally:
         second.close()

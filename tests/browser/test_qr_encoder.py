@@ -28,8 +28,8 @@ CAPACITY = (
 
 
 @pytest.fixture
-def pass_page(stage: Stage, phone: Page) -> Page:
-    phone.goto(f"{stage.url}/pass")
+def pass_page(open_house: Stage, phone: Page) -> Page:
+    phone.goto(f"{open_house.url}/pass")
     return phone
 
 
@@ -37,8 +37,8 @@ def some_text(characters: int) -> str:
     return "".join(ALPHABET[(i * i * 7 + i * 13 + characters) % 45] for i in range(characters))
 
 
-def drawn(page: Page, stage: Stage, *texts: str) -> list[dict]:
-    return page.evaluate(DRAW, [stage.url + static_url("js/pass/qr.js"), texts])
+def drawn(page: Page, open_house: Stage, *texts: str) -> list[dict]:
+    return page.evaluate(DRAW, [open_house.url + static_url("js/pass/qr.js"), texts])
 
 
 def picture_of(code: dict) -> np.ndarray:
@@ -49,9 +49,11 @@ def picture_of(code: dict) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shorter_by", [0, 1])
-def test_every_version_from_1_to_40_is_read_back_to_the_letter(pass_page: Page, stage: Stage, shorter_by: int) -> None:
+def test_every_version_from_1_to_40_is_read_back_to_the_letter(
+    pass_page: Page, open_house: Stage, shorter_by: int
+) -> None:
     texts = [some_text(characters - shorter_by) for characters in CAPACITY]
-    codes = drawn(pass_page, stage, *texts)
+    codes = drawn(pass_page, open_house, *texts)
     assert [code["version"] for code in codes] == list(range(1, 41))
     for text, code in zip(texts, codes, strict=True):
         (found,) = zxingcpp.read_barcodes(picture_of(code), formats=QR_CODES)
@@ -59,13 +61,13 @@ def test_every_version_from_1_to_40_is_read_back_to_the_letter(pass_page: Page, 
         assert found.ec_level == "M"
 
 
-def test_one_character_more_needs_the_next_version(pass_page: Page, stage: Stage) -> None:
-    codes = drawn(pass_page, stage, *(some_text(characters + 1) for characters in CAPACITY[:-1]))
+def test_one_character_more_needs_the_next_version(pass_page: Page, open_house: Stage) -> None:
+    codes = drawn(pass_page, open_house, *(some_text(characters + 1) for characters in CAPACITY[:-1]))
     assert [code["version"] for code in codes] == list(range(2, 41))
 
 
 @pytest.mark.parametrize("text", ["a" * 10, "é", "A" * 3392])
-def test_what_is_not_alphanumeric_or_too_long_is_refused(pass_page: Page, stage: Stage, text: str) -> None:
+def test_what_is_not_alphanumeric_or_too_long_is_refused(pass_page: Page, open_house: Stage, text: str) -> None:
     refused = """async ([address, text]) => (await import(address)).encode(text)"""
     with pytest.raises(Exception, match="RangeError"):
-        pass_page.evaluate(refused, [stage.url + static_url("js/pass/qr.js"), text])
+        pass_page.evaluate(refused, [open_house.url + static_url("js/pass/qr.js"), text])
