@@ -310,6 +310,10 @@ class Broker:
             self._telemetry_at = now + TELEMETRY_SECONDS * CHANCE.uniform(0.9, 1.1)
             self._publish(topics.TELEMETRY, self._telemetry(), qos=0, expiry=TELEMETRY_EXPIRY_SECONDS)
 
+    def tell_health_soon(self) -> None:
+        """Send the next heartbeat now: something is wrong, or well again."""
+        self._telemetry_at = 0.0
+
     def _unsent(self) -> bool:
         """Return whether an event that was never sent could go now."""
         return self._up and self._outbox.next_seq < self._journal.next_seq and self._outbox.room(time.monotonic()) > 0

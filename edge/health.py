@@ -42,6 +42,7 @@ class Health:
         self._commit_ms: deque[float] = deque(maxlen=WINDOW)
         self._counters: dict[str, int] = {}
         self._faults: dict[str, str] = {}
+        self.view: str | None = None  # BLACK, SATURATED, COVERED or FROZEN while the camera cannot see
         self._frame_ns: int | None = None
         self.frames = 0
         self.clock = "untrusted"
@@ -118,6 +119,7 @@ class Health:
             "outbox": journal.outbox_depth,
             "oldest_s": None if oldest is None else max(0, int(now) - oldest),
             "frame_age_s": self.frame_age_seconds(),
+            "view": self.view,
             "read_ms": self.read_ms(),
             "temperature_c": _temperature(),
             "disk_free_mb": _disk_free_mb(self._data),

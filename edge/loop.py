@@ -24,10 +24,12 @@ from edge.camera import Camera, CameraFault, Frame
 from edge.config import GateConfig
 from edge.decision import Decision, Draft, GateSettings
 from edge.feedback import IDLE
+from edge.frames import coarse_view
 from edge.gate import Gate
 from edge.health import ClockWatch, Health
 from edge.journal import Change, Entry, Journal
 from edge.journal_file import JournalFailed
+from edge.lookout import Lookout
 from edge.pins import Pins
 from edge.porch import Porch
 from edge.reader import Code, Reader
@@ -47,6 +49,7 @@ HOUSEKEEPING_SECONDS = 1.0
 PURGE_SECONDS = 600.0
 COUNTS_SECONDS = 60.0  # what was only counted goes into the ledger so often
 BUILT_AT = 1_767_225_600  # 2026-01-01T00:00:00Z: no gate of this firmware has seen an earlier day (P-3, clock floor)
+LOOKOUT_SECONDS = 0.5  # how often the view is judged: twenty looks make the ten seconds of a blind camera
 REOPEN_SECONDS = 2.0  # a faulty camera is opened again so often
 UNSAVED_MAX = 4_096  # rows of state that wait for a journal that fails; the oldest goes first
 
@@ -90,6 +93,7 @@ class _Due:
     purge: float = 0.0
     counts: float = field(default_factory=lambda: time.monotonic() + COUNTS_SECONDS)
     camera: float = 0.0
+    lookout: float = 0.0
 
 
 class Loop:
@@ -108,7 +112,7 @@ class Loop:
         self._gate = self._new_gate()
         self._mode = self._gate.roster.mode(self._boot_at)
         self._reader, self._camera = Reader(), None
-        self._due = _Due()
+        self._lookout, self._due = Lookout(), _Due()
         self.porch = Porch(parts.pins, parts.board, config.door.open_seconds)
         self._health_events: deque[float] = deque(maxlen=REFUSALS_PER_MINUTE_MAX)
         self.last_frame: Frame | None = None
@@ -201,7 +205,22 @@ class Loop:
         if frame is not None:
             self._parts.health.fault("camera", None)
             self.last_frame = frame
+            self._look_out(frame, moment)
         return frame
+
+    def _look_out(self, frame: Frame, moment: float) -> None:
+        """Notice a camera that sees nothing; in opening hours that is a fault, and the fleet hears at once (P39)."""
+        if moment < self._due.lookout:
+            return
+        self._due.lookout = moment + LOOKOUT_SECONDS
+        blind = self._lookout.look(coarse_view(frame.luma), moment)
+        view = blind if self._hours.contain(self._now()) else None
+        if view == self._parts.health.view:
+            return
+        self._parts.health.view = view
+        self._parts.health.fault("view", f"CAMERA_{view}" if view else None)
+        if self._parts.broker is not None:
+            self._parts.broker.tell_health_soon()
 
     def _read(self, frame: Frame) -> None:
         began = time.monotonic_ns()

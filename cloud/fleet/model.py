@@ -154,7 +154,7 @@ def _faults_of_telemetry(gate: Gate, now: datetime) -> set[str]:
     told = gate.telemetry
     tests = {
         "OUTBOX_OLD": _over(told.get("oldest_s"), OUTBOX_OLD_SECONDS),
-        "CAMERA_BLIND": _over(told.get("frame_age_s"), FRAME_OLD_SECONDS),
+        "CAMERA_BLIND": bool(told.get("view")) or _over(told.get("frame_age_s"), FRAME_OLD_SECONDS),
         "TOO_HOT": _over(told.get("temperature_c"), HOT_CELSIUS),
         "DISK_LOW": _over(-told["disk_free_mb"] if told.get("disk_free_mb") is not None else None, -DISK_LOW_MB),
         "CLOCK_UNTRUSTED": told.get("clock") == "untrusted",

@@ -55,7 +55,7 @@ def read_telemetry(payload: bytes) -> TelemetryReport:
     told = _read(payload)
     numbers = ("outbox", "oldest_s", "frame_age_s", "temperature_c", "disk_free_mb", "commit_ms", "offset_ms")
     shapes: dict[str, Callable[[Any], Any]] = dict.fromkeys(numbers, _number)
-    shapes |= {"clock": _text, "read_ms": _pair, "restarts": _counts}
+    shapes |= {"clock": _text, "view": _text, "read_ms": _pair, "restarts": _counts}
     return TelemetryReport(_session(told), _known(told, shapes))
 
 

@@ -149,6 +149,10 @@ class Scene:
     def clear(self) -> None:
         self._write(np.full((FRAME_SIZE[1], FRAME_SIZE[0]), 200, np.uint8))
 
+    def cover(self, luma: int) -> None:
+        """Show nothing but one shade: a hand, a lamp, the dark."""
+        self._write(np.full((FRAME_SIZE[1], FRAME_SIZE[0]), luma, np.uint8))
+
     def _write(self, frame: np.ndarray) -> None:
         self._sequence += 2
         height, width = frame.shape
