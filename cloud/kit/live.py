@@ -49,7 +49,7 @@ def read_notice(payload: str) -> Notice:
     try:
         told = json.loads(payload)
         return Notice(UUID(told["d"]), str(told["k"]), tuple(told["ids"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return REREAD
 
 
