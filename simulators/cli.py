@@ -110,10 +110,12 @@ def stack_up(
         departures=departures,
         hours=hours,
     )
+    was_running = any(part.is_alive() for part in stack.parts.values())
     try:
         stack.up(wishes, lambda step: notes().print(f"[dim]{step} …[/dim]"))
     except BaseException:
-        stack.down()  # a half stack is worse than none: nothing of it stays behind
+        if not was_running:
+            stack.down()  # a half stack is worse than none: nothing of it stays behind
         raise
     _print_stack(stack.describe(), as_json)
 

@@ -31,7 +31,7 @@ from rich.table import Table
 
 from simulators.clock import now
 from simulators.district import Sizes, featured
-from simulators.morning import percentiles, play_morning
+from simulators.morning import choose_comers, percentiles, play_morning
 from simulators.processes import WorldFault, free_port, setting
 from simulators.report import print_summary
 from simulators.stack import Stack, Wishes
@@ -100,6 +100,9 @@ class Steps:
             self._console.print(f"  [green]✓[/green] {self._number}/{len(STEPS)} {self._label:<42}{seconds:>6.1f} s")
         self._label = ""
 
+    def restart(self) -> None:
+        self._number = 0
+
     def abandon(self) -> None:
         if self._spinner is not None:
             self._spinner.stop()
@@ -131,9 +134,16 @@ def run_demo(plan: Plan) -> int:
 
 def _start_and_play(plan: Plan, stack: Stack, steps: Steps, console: Console) -> int:
     began = time.monotonic()
-    wishes = _wishes(plan)
-    stack.up(wishes, steps.begin)
+    was_made = stack.is_made()
+    stack.up(_wishes(plan), steps.begin)
     steps.end()
+    if was_made and not _has_families_left(stack, plan.arrivals):
+        console.print("Too few families are still out today: making a new school.")
+        _throw_away(stack.directory)
+        stack.forget()
+        steps.restart()
+        stack.up(_wishes(plan), steps.begin)
+        steps.end()
     with _tour(plan, stack) as (tour_url, links):
         console.print(f"Ready in {time.monotonic() - began:.1f} s.")
         _print_box(console, tour_url, links)
@@ -146,6 +156,14 @@ def _start_and_play(plan: Plan, stack: Stack, steps: Steps, console: Console) ->
             console.print("Ctrl-C stops everything.")
             threading.Event().wait()
         return code
+
+
+def _has_families_left(stack: Stack, arrivals: int) -> bool:
+    """Return whether so many families have not come yet today: a demo may be played again and again."""
+    try:
+        return arrivals == 0 or bool(choose_comers(stack, arrivals, seed=0))
+    except WorldFault:
+        return False
 
 
 def _wishes(plan: Plan) -> Wishes:

@@ -65,6 +65,7 @@ class View:
     moire_px: float = 9.0  # its wavelength
     grid: float = 0.0  # the screen's own dark grid, where the camera is near enough to see it
     # the camera
+    softness_px: float = 0.6  # standard deviation of what a good lens and demosaicing blur even in focus
     defocus_px: float = 0.0  # radius of the disc of confusion
     motion_px: float = 0.0  # length of the smear
     motion_deg: float = 0.0
@@ -231,7 +232,9 @@ def _flicker(scene: Plane, phone_is: Plane, view: View, chance: random.Random) -
 
 
 def _through_the_lens(scene: Plane, view: View) -> Plane:
-    """Defocus, then the smear of a moving hand."""
+    """The lens at its best, defocus, then the smear of a moving hand."""
+    if view.softness_px > 0:
+        scene = np.asarray(cv2.GaussianBlur(scene, (0, 0), view.softness_px), np.float32)
     if view.defocus_px > 0.3:
         scene = np.asarray(cv2.filter2D(scene, -1, _disc(view.defocus_px)), np.float32)
     if view.motion_px > 0.7:
@@ -320,23 +323,23 @@ def _spoiled(distortion: str, view: View, chance: random.Random) -> View:
         case "rotation":
             return replace(view, rotation_deg=chance.uniform(-180, 180))
         case "motion":
-            return replace(view, motion_px=view.module_px * (0.5 + 1.6 * hard))
+            return replace(view, motion_px=view.module_px * (0.5 + 1.9 * hard))
         case "defocus":
-            return replace(view, defocus_px=1.2 + 2.0 * hard)
+            return replace(view, defocus_px=1.2 + 2.4 * hard)
         case "moire":
             return replace(view, moire=0.25 + 0.5 * hard, moire_px=chance.uniform(3, 24), grid=0.5 * hard)
         case "glare":
             return replace(view, glare=0.5 + 0.7 * hard, glare_radius_modules=chance.uniform(4, 12))
         case "low_light":
-            return replace(view, light=0.35 - 0.27 * hard, noise=2.5 + 3.0 * hard)
+            return replace(view, light=0.35 - 0.29 * hard, noise=2.5 + 3.0 * hard)
         case "bands":
             return replace(view, bands=0.4 + 0.5 * hard, bands_px=chance.uniform(16, 140), brightness=0.6)
         case "over_exposed":
             return replace(view, light=1.3 + 1.0 * hard, flare=0.04 + 0.08 * hard)
         case "cracks":
-            return replace(view, cracks=1 + round(2 * hard))
+            return replace(view, cracks=1 + round(3 * hard))
         case "finger":
-            return replace(view, finger=0.02 + 0.13 * hard)
+            return replace(view, finger=0.02 + 0.2 * hard)
         case "dark_mode":
             return replace(view, dark_mode=True, quiet_zone_modules=chance.choice((1.0, 2.0, 4.0)), flare=0.1 * hard)
         case "inverted":
@@ -344,9 +347,9 @@ def _spoiled(distortion: str, view: View, chance: random.Random) -> View:
         case "quiet_zone":
             return replace(view, quiet_zone_modules=chance.choice((0.0, 0.5, 1.0)), dark_mode=chance.random() < 0.5)
         case "distance":
-            return replace(view, module_px=3.5 - 1.0 * hard, defocus_px=0.3, motion_px=0.0)
+            return replace(view, module_px=3.2 - 1.7 * hard, defocus_px=0.3, motion_px=0.0)
         case "dim_screen":
-            return replace(view, brightness=0.3 - 0.2 * hard, flare=0.02 + 0.13 * hard, noise=3.0)
+            return replace(view, brightness=0.3 - 0.23 * hard, flare=0.02 + 0.13 * hard, noise=3.0)
     raise ValueError(f"no such distortion: {distortion}; one of {', '.join(DISTORTIONS)}")
 
 

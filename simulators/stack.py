@@ -87,6 +87,10 @@ class Stack:
         """Return whether the stack was once healthy as a whole; a half-made one is begun anew."""
         return bool(self._state.get("made"))
 
+    def forget(self) -> None:
+        """Know nothing of a stack whose directory was emptied."""
+        self.parts, self._state, self._database = {}, {}, None
+
     # ------------------------------------------------------------------------------- what others ask
 
     @property
@@ -131,6 +135,9 @@ class Stack:
         tell: called with the name of each step as it begins: database, keys, data, cloud, gates, phones.
         """
         fresh = not self.is_made()
+        if not fresh and len(self.gates) != wishes.sizes.gates:
+            what = f"{self.directory} holds a stack of {len(self.gates)} gates, not {wishes.sizes.gates}."
+            raise WorldFault(what, "Ask for as many as there are, or make another in a new --dir.")
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         if fresh:
             self._clear_half_made()
@@ -144,6 +151,8 @@ class Stack:
         self._fill(fresh)
         tell("cloud")
         self._launch("web", "ingest", "worker")
+        if not fresh:
+            self._renew_tables()
         self._wait("web", "ingest", "worker")
         tell("gates")
         self._wait("gate")
@@ -197,7 +206,7 @@ class Stack:
     def _clear_half_made(self) -> None:
         """Stop and remove what a making that was interrupted left, so that the next one begins clean."""
         self.down()
-        self.parts, self._state = {}, {}
+        self.forget()
         for name in ("gates", "keys", "root", "broker", "logs", "seeded.json", "district.json", "phones.json"):
             path = self.directory / name
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
@@ -213,10 +222,13 @@ class Stack:
             self._seed()
             return
         self._launch("web", "ingest", "worker")
-        if self._first_health() != HEALTHY:
-            self._cloud("migrate")  # a newer Portillon than the one that made these tables
         if now() - float(self._state.get("seeded_at", 0)) > LINKS_SECONDS:
             self._seed()
+
+    def _renew_tables(self) -> None:
+        """Migrate where this Portillon is newer than the one that made the tables: /health tells."""
+        if self._first_health() != HEALTHY:
+            self._cloud("migrate")
 
     def _first_health(self) -> int:
         web = self.web_url

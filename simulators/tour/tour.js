@@ -86,10 +86,10 @@ function decision(fact) {
   card.dataset.signal = signal;
   part(card, ".said").textContent = SAID[signal];
   const offline = fact.flags.includes("replay_bus_down") ? " Opened with no cloud." : "";
-  part(card, ".why").textContent = (fact.code === "OPEN" ? `For ${fact.children.join(", ")}.` : `${fact.code}. ${WHY[fact.code] ?? ""}`) + offline;
+  part(card, ".why").textContent = (fact.code === "OPEN" ? `For ${fact.children.join(", ")}.` : fact.code) + offline;
   part(card, "polygon").setAttribute("points", fact.corners.map((point) => point.join(",")).join(" "));
   light(card, LIGHT[signal]);
-  for (const [ms, name] of fact.timeline) timelineRow(card, ms, STEP[name] ?? name);
+  for (const [ms, name] of fact.timeline) timelineRow(card, ms, name === "verified" && !fact.strike ? `signatures checked, then refused: ${fact.code}` : STEP[name] ?? name);
   if (fact.strike) openDoor(card);
   const verified = fact.timeline.find(([, name]) => name === "verified")?.[0] ?? 0;
   card.fact = fact.fact;
