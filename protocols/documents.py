@@ -18,6 +18,7 @@ from protocols.envelope import (
     Held,
     digest_of,
     open_claims,
+    sealed,
     shaped,
     uint,
     unpack,
@@ -126,7 +127,7 @@ class Command:
 
 
 def build_policy_list(key: SigningKey, policy: PolicyList) -> bytes:
-    """Return KR1 signed by the policy key."""
+    """Return KR1 signed by the policy key. All builders raise ValueError for more than a document may hold (P-1)."""
     revocations = policy.revocations
     body = [
         policy.site,
@@ -168,7 +169,7 @@ def build_command(key: SigningKey, command: Command) -> bytes:
 
 
 def _sign(key: SigningKey, kind: DocumentKind, claims: dict) -> bytes:
-    return cose.sign(kind.name.encode(), encode(claims), key)
+    return sealed(kind, cose.sign(kind.name.encode(), encode(claims), key))
 
 
 # --- loading ----------------------------------------------------------------------------------------------------

@@ -57,9 +57,20 @@ def unpack(value: Value, size: int) -> list:
     return value
 
 
+def sealed(kind: DocumentKind, data: bytes) -> bytes:
+    """Return a document that was just made. Raises ValueError for one too large for anybody to load (P-1)."""
+    bounds = _bounds(kind)
+    decode(cose.read(decode(data, **bounds)).payload, **bounds)
+    return data
+
+
+def _bounds(kind: DocumentKind) -> dict[str, int]:
+    return {"bytes_max": DOCUMENT_BYTES_MAX, "items_max": DOCUMENT_ITEMS_MAX} if kind in _LARGE else {}
+
+
 def open_payload(data: bytes, kind: DocumentKind, find_key: FindKey) -> tuple[Value, bytes]:
     """Return the payload of a signed thing and its kid. Raises DocumentRefused: FORMAT, KEY, FORMAT."""
-    large = {"bytes_max": DOCUMENT_BYTES_MAX, "items_max": DOCUMENT_ITEMS_MAX} if kind in _LARGE else {}
+    large = _bounds(kind)
     try:
         signed = cose.read(decode(data, **large))
     except CanonicalError as error:

@@ -11,7 +11,7 @@ from nacl.signing import SigningKey
 
 from protocols import cose
 from protocols.canonical import encode
-from protocols.envelope import Held, digest_of, open_claims, shaped, uint, unpack, version_check
+from protocols.envelope import Held, digest_of, open_claims, sealed, shaped, uint, unpack, version_check
 from protocols.limits import KID_BYTES
 from protocols.reasons import DocumentKind
 
@@ -83,7 +83,7 @@ def build_trust_list(root: SigningKey, version: int, iat: int, keys: Iterable[Tr
     if cose.kid_of(bytes(root.verify_key)) in {key.kid for key in rows}:
         raise ValueError("the root signs trust lists and stands in none")
     body = [[key.kid, key.public, str(key.role), sorted(key.sites), key.not_before, key.not_after] for key in rows]
-    return cose.sign(b"KK1", encode({6: iat, _LIST: [version, body]}), root)
+    return sealed(DocumentKind.KK1, cose.sign(b"KK1", encode({6: iat, _LIST: [version, body]}), root))
 
 
 def load_trust_list(

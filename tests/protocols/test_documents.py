@@ -396,6 +396,22 @@ def test_what_a_policy_list_says_is_what_was_put_into_it() -> None:
     assert loaded.custody == (CustodyRule(1, 2, 3, 4, 5),) and loaded.version == 9
 
 
+def test_a_list_that_no_gate_could_load_is_not_built() -> None:
+    def built(count: int, custody: int = 0) -> bytes:
+        ctis = frozenset(number.to_bytes(8, "big") for number in range(count))
+        rules = tuple(CustodyRule(1001, 0, 3, NOW, NOW + 60) for _ in range(custody))
+        key = SigningKey(POLICY.seed)
+        return documents.build_policy_list(key, PolicyList(SITE, 1, NOW, NOW + 60, Revocations(ctis), rules))
+
+    assert answer("LIST", built(8_000)) == "LIST_OK" and answer("LIST", built(0, 2_700)) == "LIST_OK"
+    for count, custody in ((8_200, 0), (0, 2_800)):
+        with pytest.raises(ValueError):
+            built(count, custody)
+    with pytest.raises(ValueError):
+        large = documents.GateConfiguration(GATE, 1, NOW, b"x" * 4_000)
+        documents.build_gate_configuration(SigningKey(CONTROL.seed), large)
+
+
 def test_a_policy_list_may_have_65536_bytes_and_no_more() -> None:
     ctis = [number.to_bytes(8, "big") for number in range(8_170)]
     assert len(foreign.policy_list(ctis=ctis)) <= 65_536 and answer("LIST", foreign.policy_list(ctis=ctis)) == "LIST_OK"
