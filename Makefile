@@ -8,5 +8,5 @@ test: ; @scripts/packages.sh && scripts/install.sh dev && .venv/bin/python scrip
 test-long: ; @scripts/packages.sh && scripts/install.sh dev && .venv/bin/python scripts/run_tests.py --long
 check: ; @scripts/install.sh dev && .venv/bin/python scripts/run_tests.py --check
 fix: ; @scripts/install.sh dev && .venv/bin/ruff check --fix .
-bench: ; @scripts/install.sh run && .venv/bin/python bench/run.py $(ARGS)
+bench: ; @scripts/install.sh dev && .venv/bin/python bench/run.py $(ARGS)
 translations: ; @scripts/install.sh dev && .venv/bin/python scripts/translations.py

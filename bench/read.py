@@ -1,9 +1,9 @@
 """The reader against its peers: the same frames, the same run, reads and milliseconds.
 
 Responsible for: generated frames of every distortion (simulators/optics.py, one seed), the photographs in
-`../shared/photos` where that folder is beside the checkout, films of arriving phones, an empty view; our reader, zxing-cpp
-as it comes and for QR only, pyzbar, OpenCV's two detectors and WeChat's where it is installed. Prints one JSON document
-(bench/run.py shows it). Outside the four houses, because it needs two of them.
+`../shared/photos` where that folder is beside the checkout, films of arriving phones, an empty view; our reader,
+zxing-cpp as it comes and for QR only, pyzbar, OpenCV's two detectors and WeChat's where it is installed. Prints one
+JSON document (bench/run.py shows it). Outside the four houses, because it needs two of them.
 Not responsible for: what is read from frames of our own making being all there is: see the photographs' row.
 """
 
@@ -207,9 +207,11 @@ def main() -> int:
     document = {
         "title": "Reading a pass: our reader and its peers",
         "note": (
-            f"percent read; mean ms; ratio: our time / theirs. Films of arrivals: {film['read_within_5']} of {film['arrivals']} read within 5 frames, "
-            f"{film['read_within_16']} within 16, {film['ms_mean']} ms a frame. Empty view: {empty['gated_ms_median']} ms "
-            f"a frame behind the motion gate, {empty['qr_pass_ms']} ms for a QR pass."
+            "percent read; mean ms; ratio: our time / theirs. "
+            f"Films of arrivals: {film['read_within_5']} of {film['arrivals']} read within 5 frames, "
+            f"{film['read_within_16']} within 16, {film['ms_mean']} ms a frame. "
+            f"Empty view: {empty['gated_ms_median']} ms a frame behind the motion gate, "
+            f"{empty['qr_pass_ms']} ms for a QR pass."
         ),
         "columns": ["frames", "n", *readers],
         "rows": _table(readers, tally),

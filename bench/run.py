@@ -25,6 +25,7 @@ HERE = Path(__file__).resolve().parent
 BENCHMARKS = ("read", "ingest")
 # The slower of the two takes under two minutes on 2 cores; past this something hangs.
 BENCHMARK_SECONDS_MAX = 900
+PLAIN_COLUMNS = 120  # where no terminal says how wide it is
 
 
 def measure(name: str) -> dict[str, Any]:
@@ -56,7 +57,8 @@ def shown(value: object) -> str:
 def table_of(document: dict[str, Any]) -> Table:
     table = Table(title=document["title"], caption=document.get("note") or None, title_justify="left")
     for number, column in enumerate(document["columns"]):
-        table.add_column(column, justify="left" if number == 0 else "right")
+        widest = max(len(column), *(len(shown(row[number])) for row in document["rows"])) if number == 0 else None
+        table.add_column(column, justify="right" if number else "left", min_width=widest)
     for row in document["rows"]:
         table.add_row(*(shown(value) for value in row))
     return table
@@ -77,7 +79,9 @@ def main() -> int:
     if unknown := [name for name in names if name not in BENCHMARKS]:
         print(f"no benchmark {', '.join(unknown)}; there are: {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
-    console, results, failed = Console(), {"machine": machine()}, False
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_COLUMNS)
+    results: dict[str, Any] = {"machine": machine()}
+    failed = False
     for name in names:
         try:
             results[name] = measure(name)
