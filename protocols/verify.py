@@ -259,7 +259,7 @@ def _trust_from_json(path: Path, data: bytes) -> Trust:
     try:
         rows = json.loads(data)
         rows = rows["trust"] if isinstance(rows, dict) else rows
-        return trust_of(_key(row) for row in rows)
+        return trust_of(_key(row) for row in rows if row["role"] in list(Role))  # a strange role is nobody's
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         _stop(
             f"The trust list {path} has another shape than [{{pub, role, sites, not_before, not_after}}, …]: {error}",

@@ -119,6 +119,12 @@ def test_a_scenario_header_serves_as_a_trust_list(tmp_path: Path) -> None:
     assert verify(Family().text(), "--trust", trust, *AT).exit_code == 0
 
 
+def test_keys_of_roles_that_a_pass_does_not_need_stand_in_nobodys_way(tmp_path: Path) -> None:
+    trust = tmp_path / "trust.json"
+    trust.write_text(json.dumps([*make.TRUST, {"pub": ROOT.public.hex(), "role": "gate", "sites": []}]))
+    assert verify(Family().text(), "--trust", trust, *AT).exit_code == 0
+
+
 def test_without_a_moment_the_present_one_counts(trust: Path) -> None:
     assert answer(Family().text(), "--trust", trust)["code"] != "OK"
     long_card = Card(iat=NOW - 3600, exp=NOW + 399 * 86_400)
@@ -134,7 +140,7 @@ def test_without_a_moment_the_present_one_counts(trust: Path) -> None:
         '[{"pub": "zz", "role": "issuer"}]',
         '[{"role": "issuer"}]',
         '{"keys": []}',
-        '[{"pub": "00", "role": 1}]',
+        '[{"pub": "00", "role": "issuer"}]',
         "[" * 5000,
     ],
 )
