@@ -18,6 +18,7 @@ import typer
 
 from protocols import passes
 from protocols.envelope import DocumentRefused, uint
+from protocols.ledger import Ledger, LedgerRefused, check_ledger
 from protocols.limits import DOCUMENT_BYTES_MAX, UINT32_MAX
 from protocols.passes import Credential, PassRefused, Place, Presentation
 from protocols.reasons import Reason
@@ -56,6 +57,15 @@ WHY = {
     Reason.CLOCK_SKEW: "The phone's clock is ahead of the moment asked about.",
     Reason.FUTURE: "The phone signed it far ahead of the moment asked about.",
     Reason.STALE: "The phone signed it more than 20 seconds before the moment asked about. Try --at.",
+}
+
+LEDGER_WHY = {
+    "FORMAT": "A line is not of the shape that journal export writes.",
+    "EVENT": "The bytes of a line are no event.",
+    "GAP": "Events are missing.",
+    "CHAIN": "An event was altered, or taken from elsewhere: the chain breaks.",
+    "SEGMENT_KEY": "A segment is not signed by a gate of the trust list.",
+    "SEGMENT_OTHER": "The gate signed another event than the one that stands here.",
 }
 
 
@@ -211,6 +221,64 @@ def check_pass(
     found = examine(_text(what), _trust(trust, root), moment, site, gate)
     print(json.dumps(as_json(found)) if as_json_ else "\n".join(as_words(found)))
     raise typer.Exit(GENUINE if found.code == "OK" else REFUSED)
+
+
+@app.command("ledger")
+def verify_ledger(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="JSON lines, as `portillon-gate journal export` writes them.")
+    ],
+    trust: Annotated[Path, typer.Option(help="JSON with the keys; gates' own have the role gate.")],
+    as_json_: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+) -> None:
+    """Recompute a gate's hash chain, and check the segments that sign it; exit 0 if it is whole, 4 if not."""
+    keys = _gate_keys(trust)
+    try:
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            found = _ledger_json(check_ledger(lines, keys))
+    except OSError as error:
+        _stop(f"{file} cannot be read: {error.strerror}. Give the lines of `journal export`.", USAGE)
+    except LedgerRefused as refused:
+        found = {"genuine": False, "code": refused.code, "at": refused.place, "why": LEDGER_WHY[refused.code]}
+    print(json.dumps(found) if as_json_ else "\n".join(_ledger_words(found)))
+    raise typer.Exit(GENUINE if found["genuine"] else REFUSED)
+
+
+def _ledger_json(ledger: Ledger) -> dict[str, Any]:
+    epochs = [
+        {
+            "gate": gate,
+            "epoch": epoch,
+            "last": last,
+            "head": head.hex(),
+            "from_its_beginning": (gate, epoch) not in ledger.anchored,
+        }
+        for (gate, epoch), (last, head) in ledger.heads.items()
+    ]
+    signed = len(ledger.signed)
+    return {"genuine": True, "code": "OK", "events": len(ledger.events), "signed": signed, "epochs": epochs}
+
+
+def _ledger_words(found: dict[str, Any]) -> list[str]:
+    if not found["genuine"]:
+        where = " Gate {}, epoch {}, event {}.".format(*found["at"]) if found["at"] else ""
+        return [f"NOT whole ({found['code']}). {found['why']}{where}"]
+    lines = [f"Whole: {found['events']} events, {found['signed']} of them under their gate's signature."]
+    for row in found["epochs"]:
+        since = "from its beginning" if row["from_its_beginning"] else "from the first event here on"
+        lines.append(
+            f"Gate {row['gate']}, epoch {row['epoch']}: unbroken {since} to {row['last']}, head {row['head']}."
+        )
+    return lines
+
+
+def _gate_keys(path: Path) -> list[bytes]:
+    try:
+        rows = json.loads(_bytes(path))
+        rows = rows["trust"] if isinstance(rows, dict) else rows
+        return [bytes.fromhex(row["pub"]) for row in rows if row["role"] == "gate"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        _stop(f"The trust list {path} is not JSON of the shape [{{pub, role}}, …].", USAGE)
 
 
 def _text(what: str) -> str:
