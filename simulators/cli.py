@@ -37,6 +37,7 @@ TERMINATED = 143  # 128 + SIGTERM, as shells say it
 
 Directory = Annotated[Path, typer.Option("--dir", help="Where the stack lives; nothing else is touched.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Spoil = Annotated[bool, typer.Option()]  # a distortion of simulators/optics.py, by its name
 Seed = Annotated[int, typer.Option(help="The same seed makes the same people and order.")]
 
 
@@ -197,22 +198,41 @@ def outage(
 
 @app.command()
 def phone(
+    ctx: typer.Context,
     frames: Annotated[Path, typer.Option(help="Folder for the pictures and labels.jsonl.")],
     count: Annotated[int, typer.Option(min=1, max=100_000)] = 17,
-    distortion: Annotated[list[str] | None, typer.Option(help="Which, in turn; all when none is named.")] = None,
     text: Annotated[
         list[str] | None, typer.Option(help="What the codes say, in turn; made up when none is given.")
     ] = None,
+    distortion: Annotated[list[str] | None, typer.Option(help="As the flags below, by name, in turn.")] = None,
+    clean: Spoil = False,
+    tilt: Spoil = False,
+    rotation: Spoil = False,
+    motion: Spoil = False,
+    defocus: Annotated[bool, typer.Option("--defocus", "--blur")] = False,
+    moire: Annotated[bool, typer.Option("--moire", "--screen-grid")] = False,
+    glare: Spoil = False,
+    low_light: Spoil = False,
+    bands: Spoil = False,
+    over_exposed: Spoil = False,
+    cracks: Annotated[bool, typer.Option("--cracks", "--crack")] = False,
+    finger: Spoil = False,
+    dark_mode: Spoil = False,
+    inverted: Spoil = False,
+    quiet_zone: Spoil = False,
+    distance: Spoil = False,
+    dim_screen: Spoil = False,
     seed: Seed = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Write pictures of passes as a gate's camera sees them."""
+    """Write pictures of passes as a gate's camera sees them; with no flag, every distortion in turn."""
     from simulators.optics import DISTORTIONS, write_frames
 
     unknown = [name for name in distortion or () if name not in DISTORTIONS]
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}: not among {', '.join(DISTORTIONS)}")
-    written = write_frames(frames, count, seed, distortion or None, text or None)
+    wanted = [*(distortion or ()), *(name for name in DISTORTIONS if ctx.params.get(name))]
+    written = write_frames(frames, count, seed, wanted or None, text or None)
     if as_json:
         print_json(
             {"dir": str(frames.absolute()), "frames": written, "labels": str(frames.absolute() / "labels.jsonl")}

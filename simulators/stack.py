@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -28,7 +27,7 @@ from protocols.limits import BOOT_SECONDS
 from simulators.broker import RunningBroker
 from simulators.clock import now
 from simulators.database import RunningDatabase, start_database
-from simulators.district import SLUG, Json, Sizes, gate_numbers, make_district
+from simulators.district import Json, gate_numbers, make_district
 from simulators.lens import Lens, idle_view
 from simulators.parts import (
     HEALTH_PAUSE_SECONDS,
@@ -41,6 +40,7 @@ from simulators.parts import (
 )
 from simulators.phone import Phone, http_client, load_phones, make_phone, save_phones
 from simulators.processes import WorldFault, end, free_port, identify, setting, tail, wait_until
+from simulators.wishes import Wishes, gate_toml
 
 DATABASE = "portillon"
 STATE_FILE = "stack.json"
@@ -55,20 +55,6 @@ ROLES = {  # which secret keys each process of the cloud is given
 STOP_ORDER = ("lens", "gate", "worker", "ingest", "web", "broker", "database")
 
 Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What a stack shall be. database, broker: a kind of database.py and broker.py."""
-
-    sizes: Sizes = field(default_factory=Sizes)
-    seed: int = 1
-    database: str = "auto"
-    broker: str = "auto"
-    web_port: int = 0
-    demo_origin: str = ""
-    hours: str = "00:00-24:00"
-    departures: str = "staff"
 
 
 class Stack:
@@ -336,7 +322,7 @@ class Stack:
         folder = self.directory / "gates" / str(gate)
         port = free_port()
         config = folder / "gate.toml"
-        config.write_text(_gate_toml(wishes, site, gate, at_site, broker_url, port))
+        config.write_text(gate_toml(wishes, site, gate, at_site, broker_url, port))
         Lens(self.camera(gate)).show(idle_view(gate))
         argv = [command_path("portillon-gate"), "run", "--config", str(config)]
         return Part(
@@ -469,42 +455,3 @@ def _first_guardians(district: Json) -> list[str]:
 def _write_secret(path: Path, text: str) -> None:
     path.touch(mode=0o600)
     path.write_text(text)
-
-
-def _gate_toml(wishes: Wishes, site: int, gate: int, at_site: int, broker_url: str, port: int) -> str:
-    return f"""# Made by portillon-sim: a gate with mock pins, whose camera is a mapped file.
-[gate]
-district = "{SLUG}"
-site = {site}
-gate = {gate}
-timezone = "{wishes.sizes.timezone}"
-hours = ["{wishes.hours}"]
-departures = "{wishes.departures}"
-gates_at_site = {at_site}
-language = "{wishes.sizes.language}"
-
-[paths]
-data = "data"
-key = "gate.key"
-root = "root.pub"
-trust = "trust.kk1"
-
-[camera]
-source = "frames"
-path = "camera.frames"
-
-[broker]
-url = "{broker_url}"
-
-[door]
-pins = "mock"
-open_seconds = 3.0
-
-[web]
-listen = "127.0.0.1:{port}"
-picture = true
-
-[clock]
-source = "system"
-assume = "ntp"
-"""
