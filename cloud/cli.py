@@ -9,6 +9,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import socket
 import sys
 from dataclasses import asdict
@@ -75,9 +76,14 @@ def serve(ctx: typer.Context) -> None:
 
 
 @app.command()
-def ingest(ctx: typer.Context) -> None:
+def ingest(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Option(help="this process among several: each needs a name of its own")] = "1",
+) -> None:
     """Take events from the gates, verify and store them, send receipts."""
-    importlib.import_module("cloud.ingest").main(ctx.obj.require("database_url", "keys_dir"))
+    if not re.fullmatch(r"[a-z0-9-]{1,32}", name):
+        raise typer.BadParameter("1 to 32 of a-z, 0-9 and -", param_hint="--name")
+    importlib.import_module("cloud.ingest").main(ctx.obj.require("database_url", "keys_dir"), name)
 
 
 @app.command()
