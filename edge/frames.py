@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Luma = NDArray[np.uint8]
 
 REGION_PIXELS_MAX = 640 * 640  # a region larger than this is shrunk before any treatment, so that each step is bounded
-MEASURED_PIXELS_MAX = 512 * 512  # the same for measuring modules, which needs no more than four pixels for each
+MEASURED_PIXELS_MAX = 420 * 420  # the same for measuring modules, which needs no more than four pixels for each
 REGION_SIDE_MIN = 48  # pixels; less cannot hold a version 1 symbol that anything reads
 MOTION_STRIDE = 16  # pixels between the samples of the coarse view
 MOTION_STEP = 12  # luma steps of one sample that are more than noise

@@ -27,7 +27,7 @@ MARGIN = 6  # modules around the symbol in rectified pictures
 GUESSED_SIDE = 65  # modules, version 12: what most passes are; the finder search forgives a fifth more or less
 FINDER_LIKENESS_MIN = 0.42  # correlation with a finder pattern, of the worst of the three
 TIMING_LIKENESS_SURE = 0.7  # correlation with both timing patterns above which no other version is thought of
-VERSIONS_TRIED = 3
+VERSIONS_TRIED = 2
 EQUALISER_REACH = 3  # half modules to each side of a module's middle
 EQUALISER_RIDGE = 0.01
 PATTERN_LIKENESS_MIN = 0.35  # of all known modules; chance stays under 0.15
@@ -235,7 +235,7 @@ SEARCH_MODULE_PX = (2.3, 2.7, 3.2, 3.8, 4.5, 5.3, 6.3)  # what a module may meas
 SEARCH_SCALE = 2.0  # pixels a module in the picture that is searched
 SEARCH_LIKENESS_MIN = 0.5
 SEARCH_CANDIDATES_MAX = 18
-SEARCH_TRIPLES_MAX = 3
+SEARCH_TRIPLES_MAX = 2
 
 
 @lru_cache(maxsize=1)
