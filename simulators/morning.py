@@ -35,6 +35,7 @@ WATCHED_PAGES_MAX = 40  # guardians whose page is held open; more would time thi
 PAGE_SECONDS_MAX = 10.0
 DRAIN_SECONDS_MAX = 20.0
 REFRESH_THREADS = 4
+EXPORT_THREADS = 4
 EASY_DISTORTIONS = ("clean", "clean", "clean", "dark_mode")
 FACT = re.compile(r'data-fact="(\d+):(\d+):(\d+)"')
 
@@ -260,14 +261,14 @@ def wait_for_ledger(stack: Stack, seconds: float = DRAIN_SECONDS_MAX) -> Ledger:
 
 def read_ledger(stack: Stack) -> Ledger:
     """Read the journal of every gate first, then the events of the cloud."""
-    at_gates: dict[Fact, Json] = {}
-    for part in stack.gates:
-        at_gates |= {fact_of(line): line for line in gate_events(Path(part.config))}
+    configs = [Path(part.config) for part in stack.gates]
+    with ThreadPoolExecutor(EXPORT_THREADS) as pool:
+        at_gates = {fact_of(line): line for lines in pool.map(gate_events, configs) for line in lines}
     in_cloud = Counter(fact_of(json.loads(line)) for line in stack.cloud("events", "export", "--json").splitlines())
     newer = {fact for fact in in_cloud if fact not in at_gates}
     if newer:  # a gate may have journaled more between the two exports: those are no phantoms
-        for part in stack.gates:
-            at_gates |= {fact_of(line): line for line in gate_events(Path(part.config)) if fact_of(line) in newer}
+        for config in configs:
+            at_gates |= {fact_of(line): line for line in gate_events(config) if fact_of(line) in newer}
     return Ledger(at_gates, in_cloud)
 
 
