@@ -35,6 +35,7 @@ from edge.porch import Porch
 from edge.reader import Code, Reader
 from edge.roster import Roster
 from edge.view import Symbol
+from edge.warmup import warm_up
 from edge.web.board import Board
 from protocols import topics
 from protocols.events import Clock, Detail, Event, Flag, Kind, Note, build_note
@@ -137,6 +138,7 @@ class Loop:
 
     def start(self) -> None:
         """Write the boot, take the provisioned trust list, and show that the gate is ready."""
+        warm_up()
         at = self._now()
         self._apply(self._gate.boot(at, FIRMWARE), at)
         self._gate.bus(False, at)
