@@ -18,7 +18,7 @@ import cv2
 from nacl.signing import SigningKey
 
 from edge.broker import Broker, Inbox
-from edge.camera import open_camera
+from edge.capture import open_apart
 from edge.config import GateConfig
 from edge.health import ClockWatch, Health
 from edge.journal import open_journal
@@ -67,7 +67,7 @@ class Appliance:
             clock=clock,
             inbox=inbox,
             board=board,
-            open_camera=lambda: open_camera(config.camera.source, config.camera.path),
+            open_camera=lambda: open_apart(config.camera.source, config.camera.path, config.gate.gate),
         )
         self.loop = Loop(config, parts, now)
         if config.broker.url:

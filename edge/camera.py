@@ -3,7 +3,8 @@
 Responsible for: the newest frame only (never a queue), a time limit on every capture, and one error, `CameraFault`,
 into which every library's own troubles are translated. Sources: a folder of pictures, V4L2 by OpenCV, the Raspberry
 Pi's camera by Picamera2 (imported nowhere else), the frame file that a simulator maps.
-Not responsible for: reading codes (edge/reader.py), starting a faulty camera again (edge/loop.py).
+Not responsible for: reading codes (edge/reader.py), starting a faulty camera again (edge/loop.py), the process in which
+a gate keeps a live camera (edge/capture.py).
 Obeys: ARCHITECTURE, an arrival, hop 1; STYLE ("libraries' errors are translated once, at the adapter").
 """
 
@@ -62,6 +63,10 @@ class Camera(Protocol):
         """The newest frame not given before, or None. Never waits for one. Raises CameraFault."""
         ...
 
+    def set_light(self, exposure_us: int, gain: float) -> None:
+        """Expose the next frames so long, amplified so much, where this camera can. Never waits, never raises."""
+        ...
+
     def close(self) -> None:
         """Give everything back. May be called twice."""
         ...
@@ -74,13 +79,17 @@ def open_camera(source: str, path: str, *, monotonic_ns: MonotonicNs = time.mono
             return FrameFileCamera(Path(path), monotonic_ns=monotonic_ns)
         case "folder":
             return FolderCamera(Path(path), monotonic_ns=monotonic_ns)
+    return LiveCamera(open_source(source, path, monotonic_ns=monotonic_ns), monotonic_ns=monotonic_ns)
+
+
+def open_source(source: str, path: str, *, monotonic_ns: MonotonicNs = time.monotonic_ns) -> Source:
+    """Open a live camera's library. source: v4l2 or picamera2. Raises CameraFault."""
+    match source:
         case "v4l2":
-            return LiveCamera(V4L2Source(path), monotonic_ns=monotonic_ns)
+            return V4L2Source(path)
         case "picamera2":
             number = Path(path).name  # "" is the first camera
-            return LiveCamera(
-                Picamera2Source(int(number) if number.isdigit() else 0, monotonic_ns), monotonic_ns=monotonic_ns
-            )
+            return Picamera2Source(int(number) if number.isdigit() else 0, monotonic_ns)
     raise ValueError(f"no such camera source: {source}")
 
 
@@ -127,6 +136,9 @@ class FolderCamera:
             return Frame(luma, self._sequence, now)
         return None
 
+    def set_light(self, exposure_us: int, gain: float) -> None:
+        """Pictures were exposed long ago."""
+
     def close(self) -> None:
         """Nothing is held open between two pictures."""
 
@@ -171,6 +183,9 @@ class FrameFileCamera:
                     self._sequence = sequence
                     return Frame(luma, sequence // 2, captured_ns)
         return None
+
+    def set_light(self, exposure_us: int, gain: float) -> None:
+        """Whoever writes the file exposes its frames."""
 
     def close(self) -> None:
         if self._file is not None:
@@ -229,11 +244,13 @@ class FrameFileCamera:
 
 
 class Source(Protocol):
-    """A camera's library, behind two calls made from one thread."""
+    """A camera's library, behind three calls made from one thread."""
 
     def grab(self, wait_seconds: float) -> tuple[Luma, int]:
         """Wait for the next frame; return its luma, owned by the caller, and when it was captured (ns)."""
         ...
+
+    def set_light(self, exposure_us: int, gain: float) -> None: ...
 
     def close(self) -> None: ...
 
@@ -255,6 +272,7 @@ class LiveCamera:
         self._deadline_ns = monotonic_ns() + int(start_seconds_max * 1e9)
         self._lock = threading.Lock()
         self._newest: Frame | None = None
+        self._light: tuple[int, float] | None = None  # what the capture thread has yet to set
         self._fault: CameraFault | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._keep_newest, name="camera", daemon=True)
@@ -270,6 +288,9 @@ class LiveCamera:
             raise CameraFault("CAMERA_STALLED", f"no frame for {self._capture_seconds_max:g} s")
         return frame
 
+    def set_light(self, exposure_us: int, gain: float) -> None:
+        self._light = (exposure_us, gain)
+
     def close(self) -> None:
         """Stop within CLOSE_SECONDS_MAX even where the library hangs; its thread is a daemon and dies with the gate."""
         self._closing.set()
@@ -279,6 +300,9 @@ class LiveCamera:
         sequence = 0
         try:
             while not self._closing.is_set():
+                light, self._light = self._light, None
+                if light is not None:
+                    self._source.set_light(*light)
                 luma, captured_ns = self._source.grab(self._capture_seconds_max)
                 sequence += 1
                 with self._lock:
@@ -296,6 +320,10 @@ class LiveCamera:
             self._fault = fault
 
 
+# linux/v4l2-controls.h: V4L2_EXPOSURE_MANUAL, and the unit of V4L2_CID_EXPOSURE_ABSOLUTE
+V4L2_EXPOSURE_MANUAL, V4L2_EXPOSURE_STEP_US = 1, 100
+
+
 class V4L2Source:
     """A USB or MIPI camera by OpenCV. path: /dev/videoN, or its number."""
 
@@ -307,6 +335,7 @@ class V4L2Source:
         self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
         self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        self._gain_of_none = max(float(self._capture.get(cv2.CAP_PROP_GAIN)), 1.0)
 
     def grab(self, wait_seconds: float) -> tuple[Luma, int]:
         """OpenCV's own limit is 10 s; the shorter one is the LiveCamera's, which watches from outside."""
@@ -316,6 +345,12 @@ class V4L2Source:
             raise CameraFault("CAMERA_STALLED", "the video device gave no frame")
         luma = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
         return np.ascontiguousarray(luma, np.uint8), captured_ns
+
+    def set_light(self, exposure_us: int, gain: float) -> None:
+        """As far as the driver follows: its gain has a scale of its own, taken as 1 where it stood at the start."""
+        self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, V4L2_EXPOSURE_MANUAL)
+        self._capture.set(cv2.CAP_PROP_EXPOSURE, max(1, round(exposure_us / V4L2_EXPOSURE_STEP_US)))
+        self._capture.set(cv2.CAP_PROP_GAIN, round(self._gain_of_none * gain))
 
     def close(self) -> None:
         self._capture.release()
@@ -380,6 +415,12 @@ class Picamera2Source:
         if planes.ndim != 2 or planes.shape[0] < height or planes.shape[1] < width:
             raise CameraFault("CAMERA_FORMAT", f"a YUV420 frame of shape {planes.shape}")
         return np.ascontiguousarray(planes[:height, :width], np.uint8), self._on_our_clock(exposed_ns)
+
+    def set_light(self, exposure_us: int, gain: float) -> None:
+        """Both fixed: the library's own exposure follows the whole picture, of which a phone is the brightest part."""
+        wanted = {"ExposureTime": exposure_us, "AnalogueGain": gain, "AeEnable": False}
+        known = self._camera.camera_controls
+        self._camera.set_controls({name: value for name, value in wanted.items() if name in known})
 
     def _on_our_clock(self, exposed_ns: int) -> int:
         """The sensor stamps CLOCK_BOOTTIME, which is ours as long as the computer never slept; else the time now."""

@@ -248,6 +248,9 @@ class FakeSource:
         self._released.wait(PATIENCE_SECONDS)
         raise CameraFault("CAMERA_STALLED", "let go")
 
+    def set_light(self, exposure_us: int, gain: float) -> None:
+        self.light = (exposure_us, gain)
+
     def close(self) -> None:
         self.closed = True
 
