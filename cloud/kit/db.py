@@ -62,11 +62,11 @@ Transaction: TypeAlias = psycopg.Connection[Any]
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn psycopg's integrity errors into RuleBroken."""
+    """Turn psycopg's integrity errors into RuleBroken, whose trace shows nobody: PostgreSQL's words quote the row."""
     try:
         yield
     except psycopg.IntegrityError as error:
-        raise RuleBroken(error.sqlstate or "", error.diag.constraint_name or "") from error
+        raise RuleBroken(error.sqlstate or "", error.diag.constraint_name or "") from None
 
 
 class Database:
