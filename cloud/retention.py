@@ -50,7 +50,8 @@ RULES = (
     Rule("job", "until done; a failed one until somebody looked at it; ids only"),
     Rule("site_document", "all versions: they prove what a gate was told"),
     Rule("pairing_guess", "one day", timedelta(days=1), "DELETE FROM pairing_guess WHERE since < %(before)s"),
-    Rule("session", "90 days after its end", timedelta(days=90), "DELETE FROM session WHERE expires_at < %(before)s"),
+    Rule("session", "90 days after its end", timedelta(days=90),
+         "DELETE FROM session WHERE least(expires_at, ended_at) < %(before)s"),
     Rule("sign_in_link", "a day after it expired", timedelta(days=1),
          "DELETE FROM sign_in_link WHERE expires_at < %(before)s"),
 )  # fmt: skip

@@ -5,6 +5,7 @@ from datetime import timedelta
 import psycopg
 
 from cloud.fleet import service as fleet
+from cloud.identity import service as identity
 from cloud.kit import clock
 from cloud.kit.db import Database
 from cloud.passes import service as passes
@@ -34,6 +35,17 @@ def test_old_codes_guesses_letters_and_alarms_go_and_young_ones_stay(database: D
     }  # fmt: skip
     with psycopg.connect(clone.owner_url) as owner:
         assert owner.execute("SELECT code FROM gate_alarm").fetchall() == [("LEDGER_FORK",)], "an open one stays"
+
+
+def test_a_session_goes_ninety_days_after_it_was_ended_or_ran_out(database: Database) -> None:
+    now, cast = clock.now(), a_district(database)
+    with database.tenant(cast.district) as tx:
+        login = identity.login_of_person(tx, cast.district, cast.mother, now)
+        identity.sign_out(tx, identity.new_session(tx, login, "family", now), now)
+        identity.new_session(tx, login, "family", now)
+    for days, gone in ((89, 0), (91, 1), (269, 0), (271, 1)):
+        with database.untenanted() as tx:
+            assert purge(tx, now + timedelta(days=days))["session"] == gone
 
 
 def test_every_rule_is_said_in_words() -> None:
