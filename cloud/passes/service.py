@@ -10,6 +10,7 @@ import hmac
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import ClassVar
 from uuid import UUID
 
@@ -53,6 +54,7 @@ from protocols.trust import Role
 PAIR_DOMAIN = b"portillon-pair"  # what a phone's proof begins with; the page and the simulator say the same
 SERIAL_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no 0/O, 1/I on paper
 DRAWS_MAX = 20  # tries to find a free random number before giving up
+IPV6_LINE_BITS = 64  # what one subscriber's line is given (RFC 6177): its addresses are one guesser
 
 
 class PairRefused(Refused):
@@ -96,7 +98,7 @@ def new_pairing_code(tx: Transaction, secret: bytes, district_id: UUID, person_i
 def find_code(tx: Transaction, secret: bytes, code: str, address: str, now: datetime) -> FoundCode | str:
     """Return where the code belongs, or the refusal's code. tx: untenanted; commit it either way (guesses count)."""
     window_began = now - timedelta(seconds=PAIRING_SECONDS)
-    address_hash = hmac.digest(secret, b"address " + address.encode("utf-8", "replace"), "sha256")
+    address_hash = hmac.digest(secret, b"address " + _guesser(address).encode("utf-8", "replace"), "sha256")
     if queries.count_guess(tx, address_hash, now, window_began) > PAIRING_TRIES_MAX:
         return "PAIR_TOO_MANY_TRIES"
     well_formed = len(code) == PAIRING_DIGITS and code.isascii() and code.isdecimal()
@@ -105,6 +107,18 @@ def find_code(tx: Transaction, secret: bytes, code: str, address: str, now: date
         return "PAIR_CODE_UNKNOWN"
     queries.forgive_guess(tx, address_hash)
     return found
+
+
+def _guesser(address: str) -> str:
+    """Return what stands for one guesser: an IPv4 address, or the /64 of an IPv6 one, in which a line has 2^64."""
+    try:
+        read = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(read, IPv4Address):
+        return str(read)
+    mapped = read.ipv4_mapped
+    return str(mapped or ip_network((read.packed[:8] + bytes(8), IPV6_LINE_BITS)))
 
 
 def start_pairing(tx: Transaction, found: FoundCode, now: datetime) -> PairStart | str:

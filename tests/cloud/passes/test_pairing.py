@@ -128,6 +128,23 @@ def test_five_unknown_codes_from_one_address_close_it_for_a_while(
     assert (answer.status_code, code_of(answer)) == (429, "PAIR_TOO_MANY_TRIES"), "even for a good one"
 
 
+@pytest.mark.parametrize(
+    ("addresses", "last"),
+    [
+        ([f"2001:db8:1:2::{n:x}" for n in range(6)], "PAIR_TOO_MANY_TRIES"),
+        ([f"2001:db8:1:{n:x}::1" for n in range(6)], "PAIR_CODE_UNKNOWN"),
+        (["203.0.113.7", "::ffff:203.0.113.7"] * 3, "PAIR_TOO_MANY_TRIES"),
+        ([f"203.0.113.{n}" for n in range(6)], "PAIR_CODE_UNKNOWN"),
+        (["a unix socket"] * 6, "PAIR_TOO_MANY_TRIES"),
+    ],
+)
+def test_all_addresses_of_one_line_are_one_guesser(database: Database, addresses: list[str], last: str) -> None:
+    for address in addresses:
+        with database.untenanted() as tx:
+            found = passes.find_code(tx, bytes(32), "00000000", address, clock.now())
+    assert found == last
+
+
 def test_guesses_made_at_once_are_counted_one_by_one(api: TestClient, cast: Cast) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = pool.map(lambda n: code_of(api.post("/api/pair/start", json={"code": f"{n:08}"})), range(12))
