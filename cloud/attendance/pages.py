@@ -17,14 +17,15 @@ from markupsafe import Markup
 
 from cloud.attendance import service
 from cloud.attendance.model import DaySheet, FamilyChild, SheetRow
-from cloud.identity.doors import FamilyActor, FamilyTx, SchoolActor, SchoolTx
+from cloud.identity.doors import FamilyActor, FamilyTx, SchoolActor, SchoolTx, still_at
 from cloud.identity.may import Action, Thing, require
-from cloud.identity.model import Actor
+from cloud.identity.model import Actor, Door
 from cloud.kit import clock
 from cloud.kit.db import Transaction, database_of
 from cloud.kit.errors import N_, Refused
 from cloud.kit.fragments import about, stream
 from cloud.kit.i18n import Reader
+from cloud.kit.live import concerns
 from cloud.kit.web import fragment, page, reader_of
 from cloud.schools import service as schools
 from cloud.schools.model import School
@@ -63,11 +64,18 @@ def family_page(request: Request, actor: FamilyActor, tx: FamilyTx) -> HTMLRespo
 async def family_stream(request: Request, actor: FamilyActor) -> StreamingResponse:
     reader = reader_of(request, actor.language)
 
-    def draw() -> dict[str, str]:
-        with database_of(request).tenant(actor.district_id, actor.person_id) as tx:
-            return _cards(reader, actor, service.family_today(tx, actor.district_id, actor.person_id, clock.now()))
+    own: set[str] = set()  # a family is woken by its own children only: a district's morning is thousands of facts
 
-    return stream(request, about(actor.district_id, "day"), draw)
+    def draw() -> dict[str, str]:
+        now_in = still_at(request, Door.FAMILY)
+        with database_of(request).tenant(now_in.district_id, now_in.person_id) as tx:
+            children = service.family_today(tx, now_in.district_id, now_in.person_id, clock.now())
+        cards = _cards(reader, now_in, children)
+        own.clear()
+        own.update(cards)
+        return cards
+
+    return stream(request, lambda notice: concerns(notice, actor.district_id, "day", own), draw)
 
 
 def _cards(reader: Reader, actor: Actor, children: Iterable[FamilyChild]) -> dict[str, str]:
@@ -111,10 +119,11 @@ async def day_stream(request: Request, actor: SchoolActor, chosen: Chosen = None
     parts = ("figures", "silent", "classes")
 
     def draw() -> dict[str, str]:
-        with database_of(request).tenant(actor.district_id) as tx:
-            school = school_of(tx, actor)
-            told = _sheet(tx, school, actor, chosen)
-        reader = _reader(request, actor, school)
+        now_in = still_at(request, Door.SCHOOL)
+        with database_of(request).tenant(now_in.district_id) as tx:
+            school = school_of(tx, now_in)
+            told = _sheet(tx, school, now_in, chosen)
+        reader = _reader(request, now_in, school)
         return {part: fragment(reader, f"attendance/{part}.html", **told) for part in parts}
 
     return stream(request, about(actor.district_id, "day"), draw)

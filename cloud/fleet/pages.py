@@ -11,9 +11,9 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 
 from cloud.fleet import service
 from cloud.fleet.model import GateLine
-from cloud.identity.doors import FleetActor, FleetTx
+from cloud.identity.doors import FleetActor, FleetTx, still_at
 from cloud.identity.may import Action, Thing, require
-from cloud.identity.model import Actor
+from cloud.identity.model import Actor, Door
 from cloud.kit import clock
 from cloud.kit.db import Transaction, database_of
 from cloud.kit.errors import N_
@@ -119,8 +119,9 @@ async def gates_stream(request: Request, actor: FleetActor) -> StreamingResponse
     reader = reader_of(request, actor.language)
 
     def draw() -> dict[str, str]:
-        with database_of(request).tenant(actor.district_id, actor.person_id) as tx:
-            return _fragments(reader, tx, actor)
+        now_in = still_at(request, Door.FLEET)
+        with database_of(request).tenant(now_in.district_id, now_in.person_id) as tx:
+            return _fragments(reader, tx, now_in)
 
     return stream(request, about(actor.district_id, "gate"), draw)
 

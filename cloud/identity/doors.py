@@ -42,12 +42,20 @@ def actor_at(request: Request, door: Door) -> Actor | None:
         return service.actor_of(tx, door, token, clock.now())
 
 
+def still_at(request: Request, door: Door) -> Actor:
+    """Return who holds this door's cookie now, with the roles of now; live pages ask before each drawing.
+
+    Raises Refused("SIGN_IN").
+    """
+    actor = actor_at(request, door)
+    if actor is None:
+        raise Refused("SIGN_IN")
+    return actor
+
+
 def _required(door: Door) -> Callable[[Request], Actor]:
     def signed_in(request: Request) -> Actor:
-        actor = actor_at(request, door)
-        if actor is None:
-            raise Refused("SIGN_IN")
-        return actor
+        return still_at(request, door)
 
     return signed_in
 

@@ -1,7 +1,7 @@
 """Live parts of pages: server-sent events that carry HTML fragments, which js/live.js swaps by id (UX, "One stack").
 
 Responsible for: one stream of one open page. It draws when a notice concerns the page, at least every 30 seconds
-(a notice may be missed), and sends what changed. A stream ends by itself, so that a session is asked for again.
+(a notice may be missed), and sends what changed. A drawing that is refused (signed out meanwhile) ends the stream.
 Not responsible for: notices (kit/live.py), what a page shows, nor who may see it.
 """
 
@@ -14,6 +14,7 @@ from fastapi import Request
 from fastapi.responses import StreamingResponse
 
 from cloud.kit.db import DatabaseAway
+from cloud.kit.errors import Refused
 from cloud.kit.live import Live, Notice
 
 REREAD_SECONDS = 30
@@ -25,7 +26,10 @@ Draw = Callable[[], Mapping[str, str]]
 
 
 def stream(request: Request, concerned: Callable[[Notice], bool], draw: Draw) -> StreamingResponse:
-    """Answer with a stream. draw: fragments by the id of their root element; it runs in a thread of its own."""
+    """Answer with a stream. draw: fragments by the id of their root element; it runs in a thread of its own.
+
+    draw asks first whether the reader is still signed in (identity/doors.py): a stream outlives a sign-out.
+    """
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     events = _events(request.app.state.live, concerned, draw)
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
@@ -40,7 +44,7 @@ async def _events(live: Live, concerned: Callable[[Notice], bool], draw: Draw) -
     sent: Mapping[str, str] = {}
     ends = asyncio.get_running_loop().time() + STREAM_SECONDS_MAX
     yield f"retry: {RETRY_MS}\n\n"
-    with suppress(DatabaseAway, OverflowError):  # The stream ends, and the browser asks again in a second.
+    with suppress(DatabaseAway, OverflowError, Refused):  # The stream ends, and the browser asks again in a second.
         async with live.subscribe() as queue:
             while asyncio.get_running_loop().time() < ends:
                 drawn = await asyncio.to_thread(draw)
