@@ -22,6 +22,7 @@ from edge.feedback import IDLE, LIGHT_NONE, Colour, Lamps, Light, Tone
 from edge.settings import PIN_NOT_WIRED
 
 THREAD_JOIN_SECONDS = 2.0
+LOCK_AGAIN_SECONDS = 0.1  # a pin that would not lock is told again so often, for as long as it takes
 
 
 class PinsFailed(Exception):
@@ -54,16 +55,19 @@ class Strike:
         self._keeper.start()
 
     def pulse(self, milliseconds: int) -> int:
-        """Unlock now for this long; return when, in nanoseconds of CLOCK_MONOTONIC. Longer is never shortened."""
+        """Unlock now for this long; return when, in nanoseconds of CLOCK_MONOTONIC. Longer is never shortened.
+
+        Raises PinsFailed where nobody would lock it again. The keeper is told first: it locks even if `on` raises.
+        """
         seconds = min(max(milliseconds, 0) / 1000, OPEN_SECONDS_MAX)
         with self._changed:
-            if self._closed:
+            if self._closed or not self._keeper.is_alive():
                 raise PinsFailed("the strike is closed")
             ends = time.monotonic() + seconds
             self._locks_at = max(ends, self._locks_at or 0.0)
+            self._changed.notify()
             self._device.on()
             moved_ns = time.monotonic_ns()
-            self._changed.notify()
         return moved_ns
 
     @property
@@ -89,9 +93,17 @@ class Strike:
                 left = self._locks_at - time.monotonic()
                 if left > 0:
                     self._changed.wait(left)
-                else:
-                    self._device.off()
+                elif self._lock():
                     self._locks_at = None
+                else:
+                    self._changed.wait(LOCK_AGAIN_SECONDS)
+
+    def _lock(self) -> bool:
+        try:
+            self._device.off()
+        except Exception:  # whatever a pin library raises: a keeper that died of it would leave the door unlocked
+            return False
+        return True
 
 
 class Lights:

@@ -83,6 +83,30 @@ def test_closing_during_a_pulse_locks_the_door(factory: MockFactory) -> None:
         pins.strike.pulse(100)
 
 
+class StubbornPin(MockPWMPin):
+    """A pin whose driver refuses a few times to let it go low."""
+
+    refusals = 0
+
+    def _set_state(self, value: float) -> None:
+        if not value and self.state and StubbornPin.refusals:
+            StubbornPin.refusals -= 1
+            raise OSError("the pin does not answer")
+        super()._set_state(value)
+
+
+def test_a_pin_that_would_not_lock_is_told_again_until_it_does() -> None:
+    stubborn = MockFactory(pin_class=StubbornPin)
+    with Pins(SETTINGS, stubborn) as pins:
+        StubbornPin.refusals = 3
+        pins.strike.pulse(50)
+        until(lambda: not pins.strike.unlocked)
+        assert states(stubborn, 17) == [False, True, False]
+        pins.strike.pulse(50)
+        until(lambda: not pins.strike.unlocked)
+        assert states(stubborn, 17) == [False, True, False, True, False]
+
+
 def test_the_newest_light_replaces_the_one_before(factory: MockFactory) -> None:
     with Pins(SETTINGS, factory) as pins:
         pins.lights.play(LIGHT_REFUSED, 3_000)
