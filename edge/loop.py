@@ -23,6 +23,7 @@ from edge.broker import Broker, Heard, Inbox
 from edge.camera import Camera, CameraFault, Frame
 from edge.config import GateConfig
 from edge.decision import Decision, Draft, GateSettings
+from edge.exposure import Meter
 from edge.feedback import IDLE
 from edge.frames import coarse_view
 from edge.gate import Gate
@@ -113,7 +114,7 @@ class Loop:
         self._gate = self._new_gate()
         self._mode = self._gate.roster.mode(self._boot_at)
         self._reader, self._camera = Reader(), None
-        self._lookout, self._due = Lookout(), _Due()
+        self._lookout, self._meter, self._due = Lookout(), Meter(), _Due()
         self.porch = Porch(parts.pins, parts.board, config.door.open_seconds)
         self._health_events: deque[float] = deque(maxlen=REFUSALS_PER_MINUTE_MAX)
         self.last_frame: Frame | None = None
@@ -194,7 +195,7 @@ class Loop:
             if self._camera is None:
                 if moment < self._due.camera:
                     return None
-                self._camera = self._parts.open_camera()
+                self._camera, self._meter = self._parts.open_camera(), Meter()
             frame = self._camera.latest()
         except CameraFault as fault:
             if self._camera is not None:
@@ -235,6 +236,13 @@ class Loop:
             self._answer(decision, frame, codes, at, read_ns)
         else:
             self._apply(decision, at)
+        self._set_light(frame, codes)
+
+    def _set_light(self, frame: Frame, codes: list[Code]) -> None:
+        """After the door, never before it: the light of the next frames."""
+        setting = self._meter.look(frame.luma, _picked(codes).corners if codes else (), time.monotonic())
+        if setting is not None and self._camera is not None:
+            self._camera.set_light(setting.exposure_us, setting.gain)
 
     def _answer(self, decision: Decision, frame: Frame, codes: list[Code], at: float, read_ns: int) -> None:
         """Journal, then strike, then lights and screen, then the sisters: in this order and no other."""

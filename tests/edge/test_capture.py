@@ -205,7 +205,7 @@ def test_a_gate_replaces_a_stalled_camera_and_counts_it_in_its_telemetry(tmp_pat
     config.write_text(config.read_text().replace('source = "frames"', 'source = "picamera2"'))
     gate = Appliance(load_config(config), time.time)
     try:
-        until(lambda: gate.loop.step() or gate.health.frames > 1, PATIENCE_SECONDS)
+        until(lambda: gate.loop.step() or (library / "controls").exists(), PATIENCE_SECONDS)  # light goes all the way
         (library / "hang").touch()
         until(lambda: gate.loop.step() or gate.health.fault_of("camera"), PATIENCE_SECONDS)
         (library / "hang").unlink()
