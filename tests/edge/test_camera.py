@@ -236,6 +236,7 @@ class FakeSource:
         self._shades = list(shades)
         self._then = then
         self._released = threading.Event()
+        self.light: tuple[int, float] | None = None
         self.closed = False
 
     def grab(self, wait_seconds: float) -> tuple[Luma, int]:
@@ -271,6 +272,17 @@ def test_only_the_newest_of_many_frames_is_given() -> None:
     source.let_go()
     camera.close()
     assert source.closed
+
+
+def test_light_reaches_the_library_in_the_thread_that_uses_it() -> None:
+    source = FakeSource([1] * 1_000_000, "hang")
+    camera = LiveCamera(source)
+    camera.set_light(1_200, 3.0)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while source.light is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    camera.close()
+    assert source.light == (1_200, 3.0)
 
 
 def test_a_source_that_hangs_is_a_stalled_camera_although_its_call_never_returns() -> None:

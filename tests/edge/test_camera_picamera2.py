@@ -58,6 +58,7 @@ class Picamera2:
         if not self.connected:
             raise RuntimeError("Camera __init__ sequence did not complete.")
         self.calls: list[str] = []
+        self.controls: dict[str, Any] = {}
         self.camera_num = camera_num
         self.configured: dict[str, Any] = {}
         self.lent = 0
@@ -110,7 +111,8 @@ class Picamera2:
         return CompletedRequest(self, 40 + self._given)
 
     def set_controls(self, controls: dict[str, Any]) -> None:
-        self.calls.append("set_controls")
+        assert controls.keys() <= self.camera_controls.keys()
+        self.controls = controls
 
     def stop(self) -> None:
         self.calls.append("stop")
@@ -171,6 +173,13 @@ def test_frames_are_the_luma_without_padding_and_every_request_is_released(libra
     assert 0 <= time.monotonic_ns() - captured_ns < 1_000_000_000
     source.grab(1.0)
     assert (Picamera2.made[0].lent, Picamera2.made[0].most_lent) == (0, 1)
+    source.close()
+
+
+def test_light_is_set_as_told_and_the_library_s_own_exposure_is_off(library: type[Picamera2]) -> None:
+    source = Picamera2Source(0)
+    source.set_light(1_200, 3.0)
+    assert Picamera2.made[0].controls == {"ExposureTime": 1_200, "AnalogueGain": 3.0, "AeEnable": False}
     source.close()
 
 
