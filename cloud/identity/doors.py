@@ -34,7 +34,7 @@ def clear_cookie(response: Response, door: Door | str) -> None:
 
 
 def actor_at(request: Request, door: Door) -> Actor | None:
-    """Return who holds this door's cookie, or None. For pages that anybody may open."""
+    """Return who holds this door's cookie, or None. For pages that anybody may open, and for a phone taken away."""
     token = request.cookies.get(COOKIES[door], "")
     if not token or len(token) > TOKEN_CHARACTERS_MAX:
         return None
@@ -48,7 +48,7 @@ def still_at(request: Request, door: Door) -> Actor:
     Raises Refused("SIGN_IN").
     """
     actor = actor_at(request, door)
-    if actor is None:
+    if actor is None or actor.phone_revoked:
         raise Refused("SIGN_IN")
     return actor
 

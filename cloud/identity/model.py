@@ -44,6 +44,14 @@ FIRST_PAGE = {Door.FAMILY: "/family", Door.SCHOOL: "/school/day", Door.FLEET: "/
 
 
 @dataclass(frozen=True)
+class HeldPhone:
+    """The paired phone for which a session was opened. phone_id: of that district (pass_key)."""
+
+    district_id: UUID
+    phone_id: UUID
+
+
+@dataclass(frozen=True)
 class Held:
     """A role and how far it reaches: a class, a school, or with both None the whole district."""
 
@@ -66,11 +74,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Actor:
-    """A login behind a door. `place` is the one that a page with one tenant speaks of; `places` are all."""
+    """A login behind a door. `place` is the one that a page with one tenant speaks of; `places` are all.
+
+    phone_revoked: the session is a phone's that was taken away; it may be told so (/api/passes), and nothing else.
+    """
 
     door: Door
     login_id: UUID
     places: tuple[Place, ...]
+    phone_revoked: bool = False
 
     @property
     def place(self) -> Place:
@@ -118,6 +130,7 @@ class PlaceRow:
     role: Role
     school_id: UUID | None
     class_id: UUID | None
+    phone_revoked: bool
 
 
 def gather(door: Door, rows: list[PlaceRow]) -> Actor | None:
@@ -129,4 +142,4 @@ def gather(door: Door, rows: list[PlaceRow]) -> Actor | None:
         places[row.district_id] = Place(
             row.district_id, row.person_id, row.given, row.family, row.language, (*before, held)
         )
-    return Actor(door, rows[0].login_id, tuple(places.values())) if places else None
+    return Actor(door, rows[0].login_id, tuple(places.values()), rows[0].phone_revoked) if places else None

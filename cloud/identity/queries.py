@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
-from cloud.identity.model import Door, PlaceRow, Role
+from cloud.identity.model import Door, HeldPhone, PlaceRow, Role
 from cloud.kit.db import Transaction, many, one, one_or_none
 
 
@@ -40,12 +40,13 @@ def give_login(tx: Transaction, district_id: UUID, person_id: UUID, login_id: UU
     )
 
 
-def insert_session(tx: Transaction, token_hash: bytes, login_id: UUID, door: Door, now: datetime, end: datetime
-                   ) -> None:
+def insert_session(tx: Transaction, token_hash: bytes, login_id: UUID, door: Door, now: datetime, end: datetime,
+                   phone: HeldPhone | None) -> None:
     tx.execute(
-        "INSERT INTO session (token_hash, login_id, door, created_at, expires_at)"
-        " VALUES (%(hash)s, %(login)s, %(door)s, %(now)s, %(end)s)",
-        {"hash": token_hash, "login": login_id, "door": door, "now": now, "end": end},
+        "INSERT INTO session (token_hash, login_id, door, created_at, expires_at, only_district, phone_id)"
+        " VALUES (%(hash)s, %(login)s, %(door)s, %(now)s, %(end)s, %(district)s, %(phone)s)",
+        {"hash": token_hash, "login": login_id, "door": door, "now": now, "end": end,
+         "district": phone.district_id if phone else None, "phone": phone.phone_id if phone else None},
     )
 
 

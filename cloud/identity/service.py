@@ -17,6 +17,7 @@ from cloud.identity.model import (
     SESSION_LIFETIME,
     Actor,
     Door,
+    HeldPhone,
     Role,
     gather,
 )
@@ -61,10 +62,16 @@ def login_of_person(tx: Transaction, district_id: UUID, person_id: UUID, now: da
     return login_id
 
 
-def new_session(tx: Transaction, login_id: UUID, door: Door | str, now: datetime) -> str:
-    """Open a session and return the token for its cookie. The token is kept nowhere else."""
+def new_session(
+    tx: Transaction, login_id: UUID, door: Door | str, now: datetime, phone: HeldPhone | None = None
+) -> str:
+    """Open a session and return the token for its cookie. The token is kept nowhere else.
+
+    phone: the phone that a pairing code opened it for. One district's office gave that code out: the session reaches
+    no other district of the login, and no page once the phone is taken away.
+    """
     token, door = new_token(), Door(door)
-    queries.insert_session(tx, token_hash(token), login_id, door, now, now + SESSION_LIFETIME[door])
+    queries.insert_session(tx, token_hash(token), login_id, door, now, now + SESSION_LIFETIME[door], phone)
     return token
 
 

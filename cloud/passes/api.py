@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cloud.identity import service as identity
 from cloud.identity.doors import actor_at, set_cookie
-from cloud.identity.model import Actor, Door
+from cloud.identity.model import Actor, Door, HeldPhone
 from cloud.kit import clock
 from cloud.kit.db import Database
 from cloud.kit.errors import Refused
@@ -80,7 +80,7 @@ def pair_finish(request: Request, response: Response, database: Db, body: Finish
         if isinstance(phone, Phone):
             login_id = identity.login_of_person(tx, found.district_id, phone.person_id, now)
             door = Door.FAMILY if service.is_family(tx, found.district_id, phone.person_id, now) else Door.SCHOOL
-            token = identity.new_session(tx, login_id, door, now)
+            token = identity.new_session(tx, login_id, door, now, HeldPhone(found.district_id, phone.id))
     if isinstance(phone, str):
         raise service.PairRefused(phone)
     set_cookie(response, door, token)

@@ -13,6 +13,9 @@ from fastapi.testclient import TestClient
 from httpx import Response
 
 from cloud.config import Settings
+from cloud.identity import service as identity
+from cloud.identity.doors import COOKIES
+from cloud.identity.model import Door
 from cloud.kit import clock
 from cloud.kit.db import Database
 from cloud.passes import service as passes
@@ -270,6 +273,45 @@ def test_a_revoked_phone_gets_no_passes_and_cannot_come_back_with_the_same_key(
     told = api.get("/api/passes").json()
     assert (told["phone"], told["passes"]) == ("revoked", [])
     assert code_of(finish(api, a_code(database, settings, cast, cast.mother), phone)) == "BAD_KEY"
+
+
+def test_a_phone_taken_away_is_told_so_and_reads_no_page(
+    api: TestClient, database: Database, settings: Settings, cast: Cast
+) -> None:
+    finish(api, a_code(database, settings, cast, cast.mother), an_ed25519_phone(1))
+    assert api.get("/family").status_code == 200
+    with database.tenant(cast.district) as tx:
+        [held] = passes.phones_of(tx, cast.district, cast.mother)
+        passes.revoke_phone(tx, cast.district, cast.mother, held.id, clock.now())
+    assert [api.get(path).status_code for path in ("/family", "/family/stream")] == [401, 401]
+    assert api.get("/api/passes").json()["phone"] == "revoked"
+
+
+def test_a_second_phone_goes_on_when_the_first_is_taken_away(
+    api: TestClient, database: Database, settings: Settings, cast: Cast
+) -> None:
+    for seed in (1, 2):
+        finish(api, a_code(database, settings, cast, cast.mother), an_ed25519_phone(seed))
+    with database.tenant(cast.district) as tx:
+        [first, _] = passes.phones_of(tx, cast.district, cast.mother)
+        passes.revoke_phone(tx, cast.district, cast.mother, first.id, clock.now())
+    assert api.get("/family").status_code == 200
+
+
+def test_a_code_of_one_district_opens_no_page_of_another_though_the_login_is_one(
+    api: TestClient, database: Database, settings: Settings, cast: Cast
+) -> None:
+    neighbour = a_district(database, "neighbour", 202)
+    with database.tenant(cast.district) as tx:
+        login = identity.login_of_person(tx, cast.district, cast.mother, clock.now())
+    with database.tenant(neighbour.district) as tx:  # its office writes this address beside somebody of its own
+        tx.execute("UPDATE person SET login_id = %s WHERE id = %s", (login, neighbour.mother))
+    finish(api, a_code(database, settings, neighbour, neighbour.mother), an_ed25519_phone(1))
+    with database.untenanted() as tx:
+        actor = identity.actor_of(tx, Door.FAMILY, api.cookies[COOKIES[Door.FAMILY]], clock.now())
+    assert actor and [place.district_id for place in actor.places] == [neighbour.district]
+    page = api.get("/family").text
+    assert str(neighbour.aigerim) in page and str(cast.aigerim) not in page
 
 
 def test_a_browser_that_never_paired_gets_no_credential(api: TestClient, cast: Cast) -> None:
