@@ -137,6 +137,7 @@ class Broker:
         self._firsts: dict[int, int] = {}  # mid -> first seq of the segment it carries
         self._publications: deque[tuple[str, bytes, int | None]] = deque(maxlen=NOTES_MAX)
         self._telemetry_at = 0.0
+        self._full_until = 0.0
         self._up = False
         self._client = self._new_client()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
@@ -144,14 +145,7 @@ class Broker:
     # --- what the loop uses -------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        self._client.connect_async(
-            self._settings.host,
-            self._settings.port,
-            keepalive=KEEPALIVE_SECONDS,
-            clean_start=False,
-            properties=_connect_properties(),
-        )
-        self._client.loop_start()
+        self._connect()
         self._thread.start()
 
     def stop(self) -> None:
@@ -187,6 +181,17 @@ class Broker:
     @property
     def up(self) -> bool:
         return self._up
+
+    def _connect(self) -> None:
+        """Let paho's thread connect, and reconnect for ever."""
+        self._client.connect_async(
+            self._settings.host,
+            self._settings.port,
+            keepalive=KEEPALIVE_SECONDS,
+            clean_start=False,
+            properties=_connect_properties(),
+        )
+        self._client.loop_start()
 
     # --- paho's thread: queue and return ------------------------------------------------------------------------
 
@@ -296,15 +301,15 @@ class Broker:
             self._happened(*self._events.popleft(), now)
         while self._receipts:
             self._take_receipt(self._receipts.popleft(), now)
+        self._keep_client_alive()
         if not self._up:
-            self._client_is_alive()
             return
         while self._publications:
             topic, payload, expiry = self._publications.popleft()
             self._client.publish(topic, payload, qos=1, properties=_expiring(expiry))
         for flight in self._outbox.due(now):
-            if self._send_again(flight):
-                self._outbox.sent_again(flight, now, CHANCE.random())
+            self._send_again(flight)
+            self._outbox.sent_again(flight, now, CHANCE.random())  # also where paho was full: it comes again later
         self._send_new(now)
         if now >= self._telemetry_at:
             self._telemetry_at = now + TELEMETRY_SECONDS * CHANCE.uniform(0.9, 1.1)
@@ -316,7 +321,9 @@ class Broker:
 
     def _unsent(self) -> bool:
         """Return whether an event that was never sent could go now."""
-        return self._up and self._outbox.next_seq < self._journal.next_seq and self._outbox.room(time.monotonic()) > 0
+        now = time.monotonic()
+        waits = self._up and self._outbox.next_seq < self._journal.next_seq and now >= self._full_until
+        return waits and self._outbox.room(now) > 0
 
     def _happened(self, what: str, value: Any, now: float) -> None:
         if what == "puback":
@@ -347,13 +354,15 @@ class Broker:
             self._up = up
             self._inbox.put(Heard("bus", up=up))
 
-    def _client_is_alive(self) -> None:
-        """Start paho's thread again where a broker's malformed packet has killed it."""
-        thread = self._client._thread  # paho offers no question for it; the alternative is a silent gate
-        if thread is not None and not thread.is_alive() and not self._stopping:
-            self._health.count("mqtt_restarts")
-            self._client.loop_stop()
-            self._client.loop_start()
+    def _keep_client_alive(self) -> None:
+        """Start paho's thread again where an error has killed it, on a new socket: the old one may repeat it."""
+        thread = self._client._thread  # paho offers no question for it (None once it died); else the gate is silent
+        if self._stopping or thread is not None and thread.is_alive():
+            return
+        self._health.count("mqtt_restarts")
+        self._set_up(False)
+        self._client.loop_stop()
+        self._connect()
 
     def _take_receipt(self, payload: bytes, now: float) -> None:
         try:
@@ -372,17 +381,18 @@ class Broker:
         self._inbox.put(Heard("receipt", at=receipt.now))
 
     def _send_new(self, now: float) -> None:
-        while (room := self._outbox.room(now)) > 0:
+        while now >= self._full_until and (room := self._outbox.room(now)) > 0:
             entries = self._journal.pending(self._outbox.next_seq - 1, min(room, SEGMENT_EVENTS_MAX))
             entries = _fitting(entries)
             if not entries or not self._send(entries):
                 return
             self._outbox.sent(entries[0].seq, entries[-1].seq, now, CHANCE.random())
 
-    def _send_again(self, flight: Flight) -> bool:
+    def _send_again(self, flight: Flight) -> None:
         self._health.count("resent")
         entries = self._journal.pending(flight.first - 1, flight.events)
-        return not entries or self._send(_fitting(entries))
+        if entries:
+            self._send(_fitting(entries))
 
     def _send(self, entries: list[Entry]) -> bool:
         """Sign and publish one segment; False where paho cannot take it now."""
@@ -397,6 +407,7 @@ class Broker:
         )
         info = self._publish(topics.EVENTS, segment, qos=1)
         if info is None:
+            self._full_until = time.monotonic() + IDLE_SECONDS  # a broker that acknowledges nothing has filled paho
             return False
         if len(self._firsts) > PUBACKS_MAX:
             self._firsts.clear()

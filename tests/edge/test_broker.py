@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nacl.signing import SigningKey
@@ -307,6 +308,52 @@ def test_a_broker_that_speaks_rubbish_does_not_silence_the_gate_for_good(tmp_pat
     line.broker.stop()
     ingest.close()
     broker.kill()
+
+
+def test_a_network_thread_that_died_in_the_middle_of_a_session_is_replaced(
+    line: Line, cloud: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until(lambda: line.broker.up)
+    monkeypatch.setattr(threading, "excepthook", lambda _died: None)
+    client: Any = line.broker._client
+    heard, client.on_message = client.on_message, lambda *_: 1 / 0
+    ingest = cloud()
+    ingest.client.publish(topics.site_down(DISTRICT, SITE, topics.MODE), b"anything", qos=1)
+    until(lambda: client._thread is None)
+    client.on_message = heard
+    line.write(3)
+    until(lambda: line.journal.outbox_depth == 0, 15)
+    until(lambda: line.broker.up)
+    assert line.health.counters["mqtt_restarts"] == 1
+
+
+def test_a_broker_that_acknowledges_nothing_does_not_keep_the_gate_busy(tmp_path: Path) -> None:
+    impostor = socket.create_server(("127.0.0.1", 0))
+    line = Line(tmp_path, impostor.getsockname()[1])
+    client = accept_session(impostor)
+    until(lambda: line.broker.up)
+    line.broker._client._max_queued_messages = 1  # its birth, never acknowledged, fills it
+    line.write(60)
+    began = time.process_time()
+    time.sleep(1.5)
+    assert time.process_time() - began < 0.5
+    impostor.close()
+    client.close()
+    line.broker.stop()
+
+
+def accept_session(server: socket.socket) -> socket.socket:
+    """Answer one client's CONNECT and SUBSCRIBE as a broker does, and nothing after."""
+    client, _ = server.accept()
+    client.recv(4_096)
+    client.sendall(b"\x20\x03\x00\x00\x00")
+    heard = b""
+    while (at := heard.find(b"\x82")) < 0 or len(heard) < at + 5:
+        heard += client.recv(4_096)
+    head = 3 if heard[at + 1] & 0x80 else 2  # bytes before the packet's number
+    mid = heard[at + head : at + head + 2]
+    client.sendall(b"\x90\x04" + mid + b"\x00\x00")
+    return client
 
 
 RUBBISH = (
