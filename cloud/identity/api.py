@@ -2,23 +2,34 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from cloud.identity import service
 from cloud.identity.doors import COOKIES, TOKEN_CHARACTERS_MAX, clear_cookie, set_cookie
 from cloud.identity.model import FIRST_PAGE, Door
 from cloud.kit import clock
-from cloud.kit.web import Tx
+from cloud.kit.web import Tx, page
 
 router = APIRouter()
 
 NEXT_CHARACTERS_MAX = 200  # Paths of ours are under 60 characters.
 
 
+Token = Annotated[str, Path(max_length=TOKEN_CHARACTERS_MAX)]
+Next = Annotated[str, Query(max_length=NEXT_CHARACTERS_MAX)]
+
+
 @router.get("/enter/{token}", include_in_schema=False)
-def enter(tx: Tx, token: Annotated[str, Path(max_length=TOKEN_CHARACTERS_MAX)],
-          next: Annotated[str, Query(max_length=NEXT_CHARACTERS_MAX)] = "") -> RedirectResponse:
+def ask_to_enter(request: Request, tx: Tx, token: Token, next: Next = "") -> Response:
+    """Show a button where the link works once; a demonstration's link lets in at once, as often as it is opened."""
+    if service.link_is_reusable(tx, token, clock.now()):
+        return enter(tx, token, next)
+    return page(request, "identity/enter.html")
+
+
+@router.post("/enter/{token}", include_in_schema=False)
+def enter(tx: Tx, token: Token, next: Next = "") -> Response:
     """Open the door that a link names and go to its first page, or to `next`, a path of this site."""
     entered = service.enter(tx, token, clock.now())
     answer = RedirectResponse(next if _is_own_path(next) else FIRST_PAGE[entered.door], status_code=303)

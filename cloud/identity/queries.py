@@ -80,6 +80,15 @@ def insert_link(tx: Transaction, token_hash: bytes, login_id: UUID, door: Door, 
     )
 
 
+def reusable_of_link(tx: Transaction, token_hash: bytes, now: datetime) -> bool | None:
+    return one_or_none(
+        tx, bool,
+        "SELECT reusable FROM sign_in_link"
+        " WHERE token_hash = %(hash)s AND expires_at > %(now)s AND (reusable OR used_at IS NULL)",
+        {"hash": token_hash, "now": now},
+    )
+
+
 def use_link(tx: Transaction, token_hash: bytes, now: datetime) -> OpenedLink | None:
     """Mark the link as used and return it; two browsers at once: the row lock lets one of them in."""
     return one_or_none(

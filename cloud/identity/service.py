@@ -83,6 +83,14 @@ def new_link(tx: Transaction, login_id: UUID, door: Door | str, now: datetime, *
     return f"/enter/{token}"
 
 
+def link_is_reusable(tx: Transaction, token: str, now: datetime) -> bool:
+    """Return whether a link that lets in may be opened again and again. Raises SignInRefused("LINK_UNKNOWN")."""
+    reusable = queries.reusable_of_link(tx, token_hash(token), now)
+    if reusable is None:
+        raise SignInRefused("LINK_UNKNOWN")
+    return reusable
+
+
 def enter(tx: Transaction, token: str, now: datetime) -> Entered:
     """Use a link and open a session. Raises SignInRefused("LINK_UNKNOWN")."""
     link = queries.use_link(tx, token_hash(token), now)

@@ -28,6 +28,7 @@ from cloud.identity.service import SignInRefused
 from cloud.kit import clock
 from cloud.kit.db import Database, many, one
 from tests.cast import FIRST_DAY, NOW, Cast, a_district
+from tests.conftest import PUBLIC_URL
 
 
 def a_link(database: Database, cast: Cast, person: str, door: Door, *, demo: bool = False) -> str:
@@ -163,7 +164,7 @@ def test_the_browser_gets_a_host_cookie_and_goes_to_its_page(browser: TestClient
     with database.tenant(cast.district) as tx:
         login = identity.login_of_person(tx, cast.district, cast.mother, NOW)
         link = identity.new_link(tx, login, Door.FAMILY, clock.now())
-    answer = browser.get(link, params={"next": "/pass"})
+    answer = browser.post(link, params={"next": "/pass"}, headers={"origin": PUBLIC_URL})
     assert (answer.status_code, answer.headers["location"]) == (303, "/pass")
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith("__Host-family=")
@@ -178,7 +179,40 @@ def test_a_link_never_leads_to_another_site(browser: TestClient, database: Datab
     with database.tenant(cast.district) as tx:
         login = identity.login_of_person(tx, cast.district, cast.mother, NOW)
         link = identity.new_link(tx, login, Door.FAMILY, clock.now())
-    assert browser.get(link, params={"next": elsewhere}).headers["location"] == "/family"
+    answer = browser.post(link, params={"next": elsewhere}, headers={"origin": PUBLIC_URL})
+    assert answer.headers["location"] == "/family"
+
+
+def test_looking_at_a_link_uses_nothing_up(browser: TestClient, database: Database) -> None:
+    cast = a_district(database)
+    with database.tenant(cast.district) as tx:
+        login = identity.login_of_person(tx, cast.district, cast.mother, NOW)
+        link = identity.new_link(tx, login, Door.FAMILY, clock.now())
+    for _ in range(3):  # a mail scanner, a preview, a person
+        seen = browser.get(link, params={"next": "/pass"})
+        assert (seen.status_code, "set-cookie" in seen.headers) == (200, False)
+        assert '<form method="post">' in seen.text
+        assert link not in seen.text, "the secret stands in the address only"
+    assert browser.post(link, headers={"origin": PUBLIC_URL}).status_code == 303
+    told = [browser.request(method, link, headers={"origin": PUBLIC_URL}).status_code for method in ("GET", "POST")]
+    assert told == [404, 404]
+
+
+def test_another_site_cannot_sign_somebody_in(browser: TestClient, database: Database) -> None:
+    cast = a_district(database)
+    with database.tenant(cast.district) as tx:
+        login = identity.login_of_person(tx, cast.district, cast.mother, NOW)
+        link = identity.new_link(tx, login, Door.FAMILY, clock.now())
+    answer = browser.post(link, headers={"origin": "https://evil.test"})
+    assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
+
+
+def test_a_demonstration_link_lets_in_at_once(browser: TestClient, database: Database) -> None:
+    cast = a_district(database)
+    with database.tenant(cast.district) as tx:
+        login = identity.login_of_person(tx, cast.district, cast.mother, NOW)
+        link = identity.new_link(tx, login, Door.FAMILY, clock.now(), demo=True)
+    assert [browser.get(link).headers["location"] for _ in range(2)] == ["/family", "/family"]
 
 
 def test_signing_out_ends_the_session_on_the_server_too(browser: TestClient, database: Database) -> None:
