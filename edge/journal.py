@@ -37,6 +37,7 @@ from protocols.limits import JOURNAL_DAYS_AFTER_RECEIPT
 KEPT_SECONDS = JOURNAL_DAYS_AFTER_RECEIPT * 86_400
 JOURNAL_BYTES_MAX = 64 * 1024 * 1024  # half a school year offline, 216,000 events
 PURGE_ROWS_MAX = 5_000  # rows dropped in one transaction, so that a purge never delays an arrival
+_ANY_MOMENT = 2**62  # UTC seconds: also what was receipted while the clock stood in another century
 CHANGES_MAX = 4_096  # rows of saved state one decision may change
 
 Change = tuple[str, bytes, bytes | None]
@@ -136,7 +137,7 @@ class Journal:
         now: UTC seconds. At most PURGE_ROWS_MAX at a call. What has no receipt is never dropped.
         """
         over = self.bytes_used() > self.bytes_max
-        before = now if over else now - KEPT_SECONDS
+        before = _ANY_MOMENT if over else now - KEPT_SECONDS
         with self._transaction() as db:
             found = db.execute(
                 "SELECT seq, head FROM (SELECT seq, head, receipted FROM events WHERE epoch = ? ORDER BY seq LIMIT ?)"

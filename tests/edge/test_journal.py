@@ -132,6 +132,13 @@ def test_a_journal_over_its_size_drops_receipted_events_first(tmp_path: Path) ->
     assert journal.outbox_depth == 100
 
 
+def test_receipts_marked_in_another_century_do_not_hold_the_journal_over_its_size(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path / "journal.sqlite", bytes_max=16_384)
+    journal.commit([an_event(n) for n in range(400)], [], NOW)
+    journal.mark_receipted(journal.epoch, 299, journal.head_before(300), 2**32 - 1)
+    assert journal.purge(NOW) == 300
+
+
 def test_half_a_school_year_offline_fits_its_bound(tmp_path: Path) -> None:
     journal = open_journal(tmp_path / "journal.sqlite")
     count = 20_000
