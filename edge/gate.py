@@ -33,6 +33,7 @@ from protocols.reasons import DOUBLE_USE, WAITING, DocumentCode, DocumentKind, R
 from protocols.rules import Verdict
 
 _NO_PHONE = bytes(THUMB_BYTES)  # a card, in notes to sisters
+_NOTE_SECONDS_MAX = 3_600  # a note from another hour is a replay, or a sister's clock that nobody should believe (P15)
 _NO_CHILD = 0  # whom the head's alert of a staff pass is about
 
 
@@ -60,6 +61,7 @@ class Gate:
 
     def scan(self, symbols: Iterable[Symbol], at: float) -> Decision:
         """Judge what is in view."""
+        self._clock_may_be_before_boot(at)
         picked = self._view.pick(symbols, at)
         if isinstance(picked, Reason):
             return self._unread(picked, at)
@@ -81,6 +83,12 @@ class Gate:
         except PassRefused as refused:
             return self._refuse_unsigned(text.signed_fields, sight, refused, at)
         return self._phone(replace(sight, presentation=presentation), place)
+
+    def _clock_may_be_before_boot(self, at: float) -> None:
+        """A clock set back past the boot: phones redraw once from now, and are not kept out until that day comes."""
+        if at + BOOT_SECONDS < self._lost_until:
+            self._lost_until = max(0, int(at)) + BOOT_SECONDS
+            self._boot_changes["gate", b"lost_until"] = self._lost_until.to_bytes(8, "big")
 
     def staff(self, answer: StaffAnswer, at: float) -> Decision:
         """The tablet answers the newest request that waits, or the one it names."""
@@ -110,6 +118,8 @@ class Gate:
         gates = self.roster.gates
         if gates is None or note.gate not in gates.gates or kid_of(gates.gates[note.gate].public) != kid:
             return self._told(Reason.OK, at, alarms=("BUS_KEY",))
+        if self.roster.clock != UNTRUSTED and abs(at - note.at_ms / 1000) > _NOTE_SECONDS_MAX:
+            return self._told(Reason.OK, at, alarms=("BUS_STALE",))  # yesterday's would set today's presence
         return self.seen(note, at)
 
     def seen(self, note: Note, at: float) -> Decision:

@@ -11,7 +11,7 @@ from protocols import documents
 from protocols.cose import kid_of
 from protocols.documents import GateList, Mode, PolicyList, SiteMode
 from protocols.envelope import DocumentRefused, Held, code_of
-from protocols.limits import FLOOR_MARGIN_SECONDS
+from protocols.limits import DOCUMENT_AHEAD_SECONDS_MAX, FLOOR_MARGIN_SECONDS
 from protocols.passes import Place, Revocations
 from protocols.reasons import DocumentCode, DocumentKind
 from protocols.trust import Trust, load_trust_list
@@ -73,7 +73,7 @@ class Roster:
 
     def versions(self) -> dict[str, int]:
         """Version of each document held, by domain, for the birth message."""
-        held = {kind.name: document.version for kind, document in self._held.items()}
+        held = {kind.name: document.version for kind, document in list(self._held.items())}  # other threads ask
         return held | ({"KK1": self.trust.held.version} if self.trust.held else {})
 
     def apply(self, kind: DocumentKind, data: bytes, at: float, *, stored: bool = False) -> str:
@@ -126,6 +126,13 @@ class Roster:
         if int(floor) != int(self.floor):
             self._saved["clock", b"floor"] = int(floor).to_bytes(8, "big")
         self.floor = floor
+
+    def told_time(self, said: int, at: float) -> bool:
+        """A receipt said the time. One over a minute ahead is the server's clock, and locks no site out (P47)."""
+        if self.clock != UNTRUSTED and said > at + DOCUMENT_AHEAD_SECONDS_MAX:
+            return False
+        self.raise_floor(said - FLOOR_MARGIN_SECONDS, at)
+        return True
 
     def persist_time(self, at: float) -> None:
         """The time of a commit is a time that has been: the clock must not fall under it again."""

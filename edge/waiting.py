@@ -72,7 +72,8 @@ class WaitingRoom:
         return key in self._declined
 
     def _expire(self, at: float) -> None:
-        for key in [key for key, request in self._requests.items() if at - request.first_at > WAIT_SECONDS]:
+        """Forget what is over; a clock set back ends it as well, lest a request of that day wait for weeks."""
+        for key in [key for key, request in self._requests.items() if abs(at - request.first_at) > WAIT_SECONDS]:
             del self._requests[key]
-        for key in [key for key, declined_at in self._declined.items() if at - declined_at > SAME_REQUEST_SECONDS]:
+        for key in [key for key, declined_at in self._declined.items() if abs(at - declined_at) > SAME_REQUEST_SECONDS]:
             del self._declined[key]

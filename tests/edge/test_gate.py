@@ -156,10 +156,13 @@ def test_p15_only_a_sister_of_this_site_is_heard(signed_by: SigningKey, says_gat
     gates = {n: GateKey(n, bytes(k.verify_key)) for n, k in ((SISTER, SISTER_KEY), (13, SigningKey(b"t" * 32)))}
     listed = build_gate_list(REGISTRY, GateList(SITE, 1, NOW, gates))
     assert door.gate.document(DocumentKind.KL1, listed, NOW).code == "GATES_OK"
-    note = Note(says_gate, MOTHER.device.thumb, NOW + 1, 0, ((1, IN),))
+    note = Note(says_gate, MOTHER.device.thumb, NOW + 1, NOW * 1000, ((1, IN),))
     assert door.gate.note(build_note(signed_by, note), NOW + 2).alarms == alarms
     expected = Reason.PASSBACK if not alarms else Reason.OPEN
     assert door.scan(NOW + 3, MOTHER.shows(NOW + 3)).code == expected
+    day = 86_400
+    assert door.gate.note(build_note(signed_by, note), NOW + day).alarms == (alarms or ("BUS_STALE",))
+    assert door.scan(NOW + day, MOTHER.shows(NOW + day)).code == Reason.OPEN
 
 
 def test_p15_an_unsigned_note_is_ignored_and_cried() -> None:
@@ -284,6 +287,32 @@ def test_p30_the_end_of_uint32_is_a_moment_like_another() -> None:
     late = 2**32 - 100
     door = Doorstep(listed=False)
     assert door.scan(late, MOTHER.shows(late)).code == Reason.EXPIRED
+
+
+def test_p47_a_receipt_of_ten_minutes_ahead_locks_no_site_out_in_holdover() -> None:
+    door = Doorstep(clock="holdover")
+    assert not door.gate.roster.told_time(NOW + 600, NOW)
+    assert door.scan(NOW + 1, MOTHER.shows(NOW + 1)).code == Reason.OPEN
+    assert door.gate.roster.told_time(NOW + 60, NOW + 1)
+
+
+def test_a_gate_that_booted_in_another_century_opens_once_its_clock_is_right() -> None:
+    door = Doorstep()
+    door.rows.clear()
+    door.restart(2**32 - 100)
+    door.keep(door.gate.document(DocumentKind.KR1, a_list(), NOW))
+    assert door.scan(NOW + 1, MOTHER.shows(NOW + 1)).code == Reason.STALE
+    assert door.scan(NOW + 12, MOTHER.shows(NOW + 12)).code == Reason.OPEN
+    door.restart(NOW + 20)
+    assert door.scan(NOW + 60, OTHER.shows(NOW + 60)).code == Reason.OPEN
+
+
+def test_a_clock_set_back_by_a_month_ends_what_waited() -> None:
+    door = Doorstep(departures="staff")
+    assert door.scan(NOW + 1, MOTHER.shows(NOW + 1, OUT)).code == Reason.STAFF_CONFIRM
+    month = 30 * 86_400
+    assert door.gate.waiting(NOW - month) == ()
+    assert door.gate.staff(StaffAnswer(True, 50), NOW - month).code == Reason.NOTHING_WAITS
 
 
 def test_a_gate_names_only_itself_in_its_own_settings() -> None:
