@@ -107,6 +107,35 @@ def test_an_operator_sees_no_child_even_by_mistake(database: Database) -> None:
         assert many(tx, UUID, "SELECT id FROM guardianship") == []
 
 
+READ_ONLY_TO_FAMILIES = """
+    SELECT c.relname FROM pg_class c WHERE c.relrowsecurity AND c.relname <> 'dead_letter'
+       AND EXISTS (SELECT 1 FROM unnest(ARRAY['INSERT', 'UPDATE', 'DELETE']) AS right_to
+                    WHERE has_table_privilege('portillon_app', c.oid, right_to) AND NOT EXISTS (
+                      SELECT 1 FROM pg_policies p WHERE p.schemaname = 'public' AND p.tablename = c.relname
+                         AND p.permissive = 'RESTRICTIVE' AND p.cmd = right_to
+                         AND coalesce(p.with_check, p.qual) LIKE '%app_person() IS NULL%'))"""
+
+
+def test_nothing_at_all_can_be_written_in_a_guardians_transaction(database: Database) -> None:
+    with database.untenanted() as tx:
+        assert many(tx, str, READ_ONLY_TO_FAMILIES) == []
+
+
+def test_a_guardian_cannot_rewrite_the_day_of_an_own_child(database: Database) -> None:
+    cast = a_district(database)
+    day = (cast.district, cast.aigerim, FIRST_DAY, NOW)
+    insert = ("INSERT INTO attendance_day (district_id, child_id, school_day, state, since, site, source)"
+              " VALUES (%s, %s, %s, 'in', %s, 101, 'fact')")  # fmt: skip
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), database.tenant(cast.district, cast.mother) as tx:
+        tx.execute(insert, day)
+    with database.tenant(cast.district) as tx:
+        tx.execute(insert, day)
+    with database.tenant(cast.district, cast.mother) as tx:
+        assert tx.execute("UPDATE attendance_day SET state = 'out'").rowcount == 0
+        assert tx.execute("DELETE FROM attendance_day").rowcount == 0
+        assert one(tx, int, "SELECT count(*) FROM attendance_day") == 1
+
+
 def test_a_guardian_cannot_give_themselves_a_child(database: Database) -> None:
     cast = a_district(database)
     with pytest.raises(psycopg.errors.InsufficientPrivilege), database.tenant(cast.district, cast.stranger) as tx:
