@@ -172,14 +172,18 @@ def rights(tx: Transaction, district_id: UUID, now: datetime, *, person_id: UUID
     )  # fmt: skip
 
 
-def staff_rights(tx: Transaction, district_id: UUID, person_id: UUID) -> list[StaffRight]:
+def staff_rights(tx: Transaction, district_id: UUID, person_id: UUID, now: datetime) -> list[StaffRight]:
+    """Return the powers of who holds a running role there: a row of staff has no end of its own."""
     return many(
         tx, StaffRight,
         """SELECT s.site, min(s.name) AS school, min(s.timezone) AS timezone, bit_or(t.powers)::int AS powers
            FROM staff t JOIN school s ON s.district_id = t.district_id AND s.id = t.school_id
            WHERE t.district_id = %(district_id)s AND t.person_id = %(person_id)s AND t.powers > 0
+             AND EXISTS (SELECT 1 FROM role_grant g WHERE g.district_id = t.district_id AND g.person_id = t.person_id
+                           AND (g.school_id IS NULL OR g.school_id = t.school_id)
+                           AND g.period @> (%(now)s::timestamptz AT TIME ZONE 'UTC')::date)
            GROUP BY s.site ORDER BY s.site""",
-        {"district_id": district_id, "person_id": person_id},
+        {"district_id": district_id, "person_id": person_id, "now": now},
     )  # fmt: skip
 
 

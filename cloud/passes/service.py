@@ -236,7 +236,7 @@ def offers(tx: Transaction, ring: KeyRing, district_id: UUID, phone: Phone, now:
     rows = queries.rights(tx, district_id, now, person_id=phone.person_id)
     for group in grouped_by_site(rows):
         found.append(_family_offer(tx, ring, district_id, phone, group, now))
-    for right in queries.staff_rights(tx, district_id, phone.person_id):
+    for right in queries.staff_rights(tx, district_id, phone.person_id, now):
         holder = ref_of(tx, district_id, right.site, person_id=phone.person_id)
         issued = _renewed(tx, district_id, phone, right.site, "staff", holder, [[0, right.powers]], now, ring)
         found.append(PassOffer("staff", right.site, right.school, right.timezone, issued.body, issued.issued_at,

@@ -15,12 +15,14 @@ from httpx import Response
 from cloud.config import Settings
 from cloud.identity import service as identity
 from cloud.identity.doors import COOKIES
-from cloud.identity.model import Door
+from cloud.identity.model import Door, Role
 from cloud.kit import clock
 from cloud.kit.db import Database
 from cloud.passes import service as passes
 from cloud.passes.keys import init_keys
-from tests.cast import Cast, a_district
+from cloud.people import service as people
+from cloud.people.model import Tie
+from tests.cast import FIRST_DAY, Cast, a_district
 from tests.conftest import PUBLIC_URL, Clone
 from tests.phones import Phone, a_p256_phone, an_ed25519_phone, text
 
@@ -312,6 +314,18 @@ def test_a_code_of_one_district_opens_no_page_of_another_though_the_login_is_one
     assert actor and [place.district_id for place in actor.places] == [neighbour.district]
     page = api.get("/family").text
     assert str(neighbour.aigerim) in page and str(cast.aigerim) not in page
+
+
+def test_a_teacher_whose_role_ended_gets_no_staff_pass_though_still_a_parent(
+    api: TestClient, database: Database, settings: Settings, cast: Cast
+) -> None:
+    with database.tenant(cast.district) as tx:
+        people.tie_guardian(tx, cast.district, Tie(cast.minh, cast.teacher, "aunt", True, True, True, FIRST_DAY))
+    finish(api, a_code(database, settings, cast, cast.teacher), an_ed25519_phone(1))
+    assert [offer["kind"] for offer in api.get("/api/passes").json()["passes"]] == ["family", "staff"]
+    with database.tenant(cast.district) as tx:
+        assert identity.end_role(tx, cast.district, cast.teacher, Role.TEACHER, clock.now().date())
+    assert [offer["kind"] for offer in api.get("/api/passes").json()["passes"]] == ["family"]
 
 
 def test_a_browser_that_never_paired_gets_no_credential(api: TestClient, cast: Cast) -> None:
