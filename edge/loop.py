@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -40,9 +41,9 @@ from edge.warmup import warm_up
 from edge.web.board import Board
 from protocols import topics
 from protocols.events import Clock, Detail, Event, Flag, Kind, Note, build_note
-from protocols.limits import FLOOR_MARGIN_SECONDS, REFUSALS_PER_MINUTE_MAX
+from protocols.limits import REFUSALS_PER_MINUTE_MAX
 from protocols.passes import looks_like_pass
-from protocols.reasons import DocumentKind, Reason
+from protocols.reasons import DocumentCode, DocumentKind, Reason
 from protocols.rules import Hours
 
 FIRMWARE = "0.1.0"
@@ -63,6 +64,7 @@ _DOCUMENTS = {
     topics.MODE: DocumentKind.KM1,
 }
 _FLAGS = {Flag.REPLAY_BUS_DOWN: "replay_bus_down", Flag.LIST_STALE: "list_stale", Flag.CLOCK_UNSURE: "clock_unsure"}
+_MAY_BE_GOOD_LATER = (f"_{DocumentCode.KEY}", f"_{DocumentCode.FUTURE}")
 _DAY = ("loop", b"day")  # the last local day this gate wrote in, for its day close
 
 
@@ -113,6 +115,7 @@ class Loop:
         self._journal_ok, self._bus_up = True, False
         self._gate = self._new_gate()
         self._mode = self._gate.roster.mode(self._boot_at)
+        self._unvouched: dict[DocumentKind, bytes] = {}  # the last of each kind, refused for its key or its date
         self._reader, self._camera = Reader(), None
         self._lookout, self._meter, self._due = Lookout(), Meter(), _Due()
         self.porch = Porch(parts.pins, parts.board, config.door.open_seconds)
@@ -172,10 +175,10 @@ class Loop:
         """One turn: what was heard, what is due, what the camera sees. Sleeps a moment where there is nothing."""
         self.ticked_at = moment = time.monotonic()
         for heard in self._parts.inbox.take():
-            self._hear(heard)
+            self._guarded("bus", partial(self._hear, heard))
         if moment >= self._due.housekeeping:
             self._due.housekeeping = moment + HOUSEKEEPING_SECONDS
-            self._keep_house(moment)
+            self._guarded("house", partial(self._keep_house, moment))
         self.porch.fade(broken=not self._journal_ok or self._parts.health.fault_of("camera") is not None)
         frame = self._look(moment)
         if frame is None:
@@ -188,6 +191,15 @@ class Loop:
             time.sleep(POLL_SECONDS)
         else:
             self._parts.health.fault("loop", None)
+
+    def _guarded(self, part: str, turn: Callable[[], None]) -> None:
+        """What trips over a message or over the time is told, and keeps nobody out: a retained one comes back."""
+        try:
+            turn()
+        except Exception as error:  # nothing swallowed: it is a fault and an alarm of the fleet's
+            self._parts.health.internal(part, error)
+        else:
+            self._parts.health.fault(part, None)
 
     def _look(self, moment: float) -> Frame | None:
         """The newest frame, or None; a faulty camera is closed, told, and opened again later."""
@@ -402,7 +414,8 @@ class Loop:
             self._bus_up = heard.up
             self._apply(self._gate.bus(heard.up, at), at)
         elif heard.what == "receipt":
-            self._gate.roster.raise_floor(heard.at - FLOOR_MARGIN_SECONDS, at)
+            if not self._gate.roster.told_time(heard.at, at):
+                self._parts.health.count("alarm_RECEIPT_FUTURE")
         elif heard.what in _DOCUMENTS:
             self._take_document(_DOCUMENTS[heard.what], heard.payload, at)
         else:
@@ -411,12 +424,23 @@ class Loop:
     def _take_document(self, kind: DocumentKind, data: bytes, at: float) -> None:
         decision = self._gate.document(kind, data, at)
         self._apply(decision, at)
+        self._unvouched.pop(kind, None)
         if decision.alarms:
+            if decision.code.endswith(_MAY_BE_GOOD_LATER):
+                self._unvouched[kind] = data
             self._record_health({Detail.DOCUMENT: str(decision.code)}, at)
-        else:
-            self._mode = self._gate.roster.mode(at)  # its event is the document's own
-            if self._parts.broker is not None:
-                self._parts.broker.announce()
+            return
+        self._mode = self._gate.roster.mode(at)  # its event is the document's own
+        if self._parts.broker is not None:
+            self._parts.broker.announce()
+        if kind is DocumentKind.KK1:
+            self._try_again(at)
+
+    def _try_again(self, at: float) -> None:
+        """A new trust list, or the right time: what only lacked that is judged again (a retained one comes once)."""
+        waiting, self._unvouched = self._unvouched, {}
+        for kind, data in waiting.items():
+            self._take_document(kind, data, at)
 
     def _record_health(self, detail: dict, at: float) -> None:
         """At most 6 records a minute (P-3): rubbish must not wear out the disk."""
@@ -434,6 +458,7 @@ class Loop:
             self._mend_journal(at)
         if self._parts.clock.state != self._gate.roster.clock:
             self._apply(self._gate.clock(self._parts.clock.state, at), at)
+            self._try_again(at)
         self._mode_may_have_ended(at)
         self._close_day(at)
         if self.last_frame is None or time.monotonic_ns() - self.last_frame.captured_ns > HOUSEKEEPING_SECONDS * 1e9:
@@ -459,17 +484,21 @@ class Loop:
                 self._parts.broker.announce()
 
     def _close_day(self, at: float) -> None:
-        """When the site's local day has ended, the ledger says so: the cloud then knows that it has everything."""
+        """When the site's local day has ended, the ledger says so: the cloud then knows that it has everything.
+
+        A day from a clock that ran ahead counts no more once the clock is synchronised.
+        """
         if self._gate.roster.clock == "untrusted" or not self._journal_ok:
             return
         today = self._hours.school_day(at)
         held = self._saved.get(_DAY)
         last = date.fromordinal(int.from_bytes(held, "big")) if held else None
-        if last is not None and today <= last:
+        if last is not None and (today == last or today < last and self._gate.roster.clock != "ntp"):
             return
         change: Change = (*_DAY, today.toordinal().to_bytes(4, "big"))
-        events = () if last is None else (Draft(Kind.DAY_CLOSE, {Detail.SCHOOL_DAY: last.isoformat()}),)
-        self._apply(Decision(Reason.OK, events=events, changes=(change,)), at)
+        events = () if last is None or today < last else (Draft(Kind.DAY_CLOSE, {Detail.SCHOOL_DAY: last.isoformat()}),)
+        if self._apply(Decision(Reason.OK, events=events, changes=(change,)), at) is None:
+            self._unsaved.pop(_DAY, None)  # without its event the day is not closed: again when the journal writes
 
     def close(self) -> None:
         if self._camera is not None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nacl.signing import SigningKey
 
+from edge.broker import Heard
 from edge.export import event_of
 from edge.feedback import Face
 from edge.journal_file import reading, rows
@@ -178,6 +180,38 @@ def test_a_bad_document_changes_nothing_and_is_told(gate: RunningGate, site: Sit
     assert gate.answer_to(family(site).text())["code"] == "OPEN"
 
 
+def test_a_list_whose_key_comes_later_is_taken_then(gate: RunningGate, site: Site) -> None:
+    site.policy = SigningKey(b"\x33" * 32)
+    gate.take((topics.POLICY, site.policy_list(2)))
+    until(lambda: gate.appliance.health.counters.get("alarm_LIST_KEY"))
+    assert gate.appliance.loop.gate.roster.versions()["KR1"] == 1
+    gate.take((topics.TRUST, site.trust_list(2)))
+    until(lambda: gate.appliance.loop.gate.roster.versions()["KR1"] == 2)
+
+
+def test_a_receipt_of_ten_minutes_ahead_locks_no_family_out_in_holdover(gate: RunningGate, site: Site) -> None:
+    gate.appliance.loop._parts.clock.state = "holdover"
+    until(lambda: gate.appliance.loop.gate.roster.clock == "holdover")
+    gate.appliance.loop._parts.inbox.put(Heard("receipt", at=int(time.time()) + 600))
+    until(lambda: gate.appliance.health.counters.get("alarm_RECEIPT_FUTURE"))
+    assert gate.answer_to(family(site).text())["code"] == "OPEN"
+
+
+def test_what_trips_over_a_message_or_over_the_time_keeps_nobody_out(tmp_path: Path, site: Site) -> None:
+    clock = Clock(time.time())
+    gate = RunningGate(tmp_path, site, now=clock)
+    gate.take((topics.POLICY, site.policy_list()))
+    skip_boot_rule(gate)
+    clock.at = 1e15  # no calendar reaches that year
+    gate.appliance.loop._parts.inbox.put(Heard("receipt", at=2**80))
+    gate.take((topics.POLICY, site.policy_list(2)))
+    until(lambda: "house" in gate.appliance.status()["faults"])
+    clock.at = time.time()
+    until(lambda: "house" not in gate.appliance.status()["faults"])
+    assert gate.answer_to(family(site).text())["code"] == "OPEN"
+    gate.stop()
+
+
 def test_a_storm_of_bad_documents_is_six_records_a_minute(gate: RunningGate, site: Site) -> None:
     for number in range(200):
         gate.take((topics.POLICY, b"rubbish %d" % number))
@@ -212,8 +246,6 @@ def test_a_sisters_note_is_believed_only_with_her_signature(tmp_path: Path, site
 
 
 def hear_note(gate: RunningGate, payload: bytes) -> None:
-    from edge.broker import Heard
-
     gate.appliance.loop._parts.inbox.put(Heard("seen", payload, SISTER))
 
 
@@ -278,6 +310,33 @@ def test_a_day_is_closed_when_the_sites_midnight_has_passed(tmp_path: Path, site
     assert [event.detail[Detail.SCHOOL_DAY] for event in closed] == [
         time.strftime("%Y-%m-%d", time.gmtime(midnight() - 2))
     ]
+    gate.stop()
+
+
+def test_a_clock_that_ran_ahead_for_a_moment_costs_no_day_its_close(tmp_path: Path, site: Site) -> None:
+    clock = Clock(midnight() - 2)
+    gate = RunningGate(tmp_path, site, now=clock)
+    until(lambda: ("loop", b"day") in gate.appliance.loop._saved)
+    today = gate.appliance.loop._saved["loop", b"day"]
+    clock.at = midnight() + 30 * 86_400
+    until(lambda: kinds(gate).count(Kind.DAY_CLOSE) == 1)
+    clock.at = midnight() - 2
+    until(lambda: gate.appliance.loop._saved["loop", b"day"] == today)
+    clock.at = midnight() + 1
+    until(lambda: kinds(gate).count(Kind.DAY_CLOSE) == 2)
+    gate.stop()
+
+
+def test_a_day_whose_close_could_not_be_written_is_closed_when_it_can(tmp_path: Path, site: Site) -> None:
+    clock = Clock(midnight() - 2)
+    gate = RunningGate(tmp_path, site, now=clock)
+    until(lambda: ("loop", b"day") in gate.appliance.loop._saved)
+    blocker = sqlite3.connect(gate.appliance.journal.path, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    clock.at = midnight() + 1
+    until(lambda: "journal" in gate.appliance.status()["faults"], 12)
+    blocker.execute("ROLLBACK")
+    until(lambda: Kind.DAY_CLOSE in kinds(gate), 12)
     gate.stop()
 
 
