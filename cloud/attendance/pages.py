@@ -75,7 +75,7 @@ async def family_stream(request: Request, actor: FamilyActor) -> StreamingRespon
         own.update(cards)
         return cards
 
-    return stream(request, lambda notice: concerns(notice, actor.district_id, "day", own), draw)
+    return stream(request, actor.login_id, lambda notice: concerns(notice, actor.district_id, "day", own), draw)
 
 
 def _cards(reader: Reader, actor: Actor, children: Iterable[FamilyChild]) -> dict[str, str]:
@@ -126,7 +126,7 @@ async def day_stream(request: Request, actor: SchoolActor, chosen: Chosen = None
         reader = _reader(request, now_in, school)
         return {part: fragment(reader, f"attendance/{part}.html", **told) for part in parts}
 
-    return stream(request, about(actor.district_id, "day"), draw)
+    return stream(request, actor.login_id, about(actor.district_id, "day"), draw)
 
 
 def school_of(tx: Transaction, actor: Actor) -> School:

@@ -123,7 +123,7 @@ async def gates_stream(request: Request, actor: FleetActor) -> StreamingResponse
         with database_of(request).tenant(now_in.district_id, now_in.person_id) as tx:
             return _fragments(reader, tx, now_in)
 
-    return stream(request, about(actor.district_id, "gate"), draw)
+    return stream(request, actor.login_id, about(actor.district_id, "gate"), draw)
 
 
 def _fragments(reader: Reader, tx: Transaction, actor: Actor) -> dict[str, str]:

@@ -25,13 +25,15 @@ RETRY_MS = 1000
 Draw = Callable[[], Mapping[str, str]]
 
 
-def stream(request: Request, concerned: Callable[[Notice], bool], draw: Draw) -> StreamingResponse:
+def stream(
+    request: Request, login_id: UUID, concerned: Callable[[Notice], bool], draw: Draw
+) -> StreamingResponse:
     """Answer with a stream. draw: fragments by the id of their root element; it runs in a thread of its own.
 
     draw asks first whether the reader is still signed in (identity/doors.py): a stream outlives a sign-out.
     """
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    events = _events(request.app.state.live, concerned, draw)
+    events = _events(request.app.state.live, login_id, concerned, draw)
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
@@ -40,12 +42,14 @@ def about(district_id: UUID, kind: str) -> Callable[[Notice], bool]:
     return lambda notice: notice.district_id in (None, district_id) and notice.kind in (kind, "all")
 
 
-async def _events(live: Live, concerned: Callable[[Notice], bool], draw: Draw) -> AsyncIterator[str]:
+async def _events(
+    live: Live, login_id: UUID, concerned: Callable[[Notice], bool], draw: Draw
+) -> AsyncIterator[str]:
     sent: Mapping[str, str] = {}
     ends = asyncio.get_running_loop().time() + STREAM_SECONDS_MAX
     yield f"retry: {RETRY_MS}\n\n"
     with suppress(DatabaseAway, OverflowError, Refused):  # The stream ends, and the browser asks again in a second.
-        async with live.subscribe() as queue:
+        async with live.subscribe(login_id) as queue:
             while asyncio.get_running_loop().time() < ends:
                 drawn = await asyncio.to_thread(draw)
                 for place, html in drawn.items():

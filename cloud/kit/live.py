@@ -9,6 +9,7 @@ Not responsible for: what a page shows, nor who may see it.
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ IDS_MAX = 100  # more in one notice: an empty list, which means reread all (NOTI
 WAITING_MAX = 64  # notices waiting for one page; a page that is slower is told to reread all
 RECONNECT_SECONDS = 0.5
 SUBSCRIBERS_MAX = 2_000  # open pages of one process
+SUBSCRIBERS_OF_ONE_MAX = 20  # of one login: a few phones and tabs, or an office that shares one; not the whole house
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Live:
     def __init__(self, url: str) -> None:
         self._url = url
         self._waiting: set[asyncio.Queue[Notice]] = set()
+        self._of: Counter[UUID] = Counter()
 
     async def run(self) -> None:
         """Listen for ever; a lost connection is made again and everybody rereads."""
@@ -85,16 +88,18 @@ class Live:
                 queue.put_nowait(notice)
 
     @contextlib.asynccontextmanager
-    async def subscribe(self) -> AsyncIterator[asyncio.Queue[Notice]]:
-        """Give a queue of notices for as long as a page is open. Raises OverflowError beyond SUBSCRIBERS_MAX."""
-        if len(self._waiting) >= SUBSCRIBERS_MAX:
+    async def subscribe(self, login_id: UUID) -> AsyncIterator[asyncio.Queue[Notice]]:
+        """Give a queue of notices for as long as a page of this login is open. Raises OverflowError when full."""
+        if len(self._waiting) >= SUBSCRIBERS_MAX or self._of[login_id] >= SUBSCRIBERS_OF_ONE_MAX:
             raise OverflowError("too many open pages")
         queue: asyncio.Queue[Notice] = asyncio.Queue(WAITING_MAX)
         self._waiting.add(queue)
+        self._of[login_id] += 1
         try:
             yield queue
         finally:
             self._waiting.discard(queue)
+            self._of -= Counter({login_id: 1})  # forgets who has none left
 
 
 def concerns(notice: Notice, district_id: UUID, kind: str, ids: set[Any]) -> bool:

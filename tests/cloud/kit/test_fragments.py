@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import uuid4
+
+import pytest
 
 from cloud.kit.db import DatabaseAway
 from cloud.kit.fragments import _events, about, event
-from cloud.kit.live import REREAD, Live, Notice
+from cloud.kit.live import REREAD, SUBSCRIBERS_OF_ONE_MAX, Live, Notice
 
-DISTRICT = uuid4()
+DISTRICT, LOGIN = uuid4(), uuid4()
 
 
 def streamed(drawings: Iterator[dict[str, str]], *notices: Notice) -> list[str]:
@@ -26,7 +28,7 @@ def streamed(drawings: Iterator[dict[str, str]], *notices: Notice) -> list[str]:
             except StopIteration:
                 raise DatabaseAway from None
 
-        async for part in _events(hub, about(DISTRICT, "day"), draw):
+        async for part in _events(hub, LOGIN, about(DISTRICT, "day"), draw):
             sent.append(part)
             if part.startswith(":") and waiting:
                 hub._tell(waiting.pop(0))
@@ -56,11 +58,26 @@ def test_a_page_is_concerned_by_its_own_kind_and_district_and_by_reread() -> Non
 def test_a_house_that_is_full_ends_the_stream_quietly() -> None:
     class Full(Live):
         @asynccontextmanager
-        async def subscribe(self):  # type: ignore[no-untyped-def, override]
+        async def subscribe(self, login_id):  # type: ignore[no-untyped-def, override]
             raise OverflowError
             yield
 
     async def listen() -> list[str]:
-        return [part async for part in _events(Full(""), about(DISTRICT, "day"), dict)]
+        return [part async for part in _events(Full(""), LOGIN, about(DISTRICT, "day"), dict)]
 
     assert asyncio.run(listen()) == ["retry: 1000\n\n"]
+
+
+def test_one_login_cannot_fill_the_house() -> None:
+    async def open_pages() -> bool:
+        hub = Live("")
+        async with AsyncExitStack() as pages:
+            for _ in range(SUBSCRIBERS_OF_ONE_MAX):
+                await pages.enter_async_context(hub.subscribe(LOGIN))
+            with pytest.raises(OverflowError):
+                await pages.enter_async_context(hub.subscribe(LOGIN))
+            await pages.enter_async_context(hub.subscribe(uuid4()))
+        async with hub.subscribe(LOGIN):  # those that were closed count no more
+            return True
+
+    assert asyncio.run(open_pages())

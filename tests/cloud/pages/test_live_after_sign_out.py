@@ -1,7 +1,7 @@
 """A live page outlives nobody's sign-out, and is woken by what concerns its reader only."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -36,7 +36,7 @@ def asked_by(settings: Settings, database: Database, cast: Cast, person: str, do
     return Request({"type": "http", "app": app, "method": "GET", "path": "/", "headers": [(b"cookie", cookie)]}), token
 
 
-async def drawn(parts: AsyncIterator[str]) -> list[str]:
+async def drawn(parts: Any) -> list[str]:
     """Return what is sent until the page is drawn; nothing when the stream has ended."""
     sent: list[str] = []
     async with asyncio.timeout(SECONDS):

@@ -11,7 +11,7 @@ from cloud.kit.db import Database
 from cloud.kit.live import REREAD, Live, Notice, announce, concerns, read_notice
 from tests.conftest import Clone
 
-DISTRICT, CHILD = UUID(int=1), UUID(int=7)
+DISTRICT, CHILD, LOGIN = UUID(int=1), UUID(int=7), UUID(int=9)
 
 
 def with_live(clone: Clone, act: Any) -> Any:
@@ -21,7 +21,7 @@ def with_live(clone: Clone, act: Any) -> Any:
         live = Live(clone.url)
         listening = asyncio.create_task(live.run())
         try:
-            async with live.subscribe() as queue:
+            async with live.subscribe(LOGIN) as queue:
                 assert await heard(queue) == REREAD, "the first LISTEN rereads all"
                 return await act(live, queue)
         finally:
