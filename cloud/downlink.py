@@ -8,6 +8,7 @@ Runs as a thread of `portillon-cloud work`.
 
 import hashlib
 import logging
+import math
 import queue
 import threading
 import time
@@ -46,7 +47,7 @@ class Downlink:
         self._heard: queue.Queue[Message | None] = queue.Queue(HEARD_MAX)
         self._held: dict[str, bytes] = {}
         self._bodies: dict[tuple[UUID, int, str], tuple[int, bytes]] = {}
-        self._quiet_until = 0.0
+        self._quiet_until = math.inf  # nothing is compared before the broker has told what it holds
         self._trust_said = ""
         self.broker = Broker(self.broker_url, f"portillon-downlink-{self.name}", [FILTER], self._put,
                              lambda: self._put(None))  # fmt: skip
