@@ -21,23 +21,21 @@ from zoneinfo import ZoneInfo
 from nacl.signing import SigningKey
 
 from edge.broker import Broker, Heard, Inbox
-from edge.camera import Camera, CameraFault, Frame
+from edge.camera import Camera, Frame
 from edge.config import GateConfig
 from edge.decision import Decision, Draft, GateSettings
-from edge.exposure import Meter
 from edge.feedback import IDLE
-from edge.frames import coarse_view
 from edge.gate import Gate
 from edge.health import ClockWatch, Health
 from edge.journal import Change, Entry, Journal
 from edge.journal_file import JournalFailed
-from edge.lookout import Lookout
 from edge.pins import Pins
 from edge.porch import Porch
 from edge.reader import Code, Reader
 from edge.roster import Roster
 from edge.view import Symbol
 from edge.warmup import warm_up
+from edge.watch import Watch
 from edge.web.board import Board
 from protocols import topics
 from protocols.events import Clock, Detail, Event, Flag, Kind, Note, build_note
@@ -52,8 +50,6 @@ HOUSEKEEPING_SECONDS = 1.0
 PURGE_SECONDS = 600.0
 COUNTS_SECONDS = 60.0  # what was only counted goes into the ledger so often
 BUILT_AT = 1_767_225_600  # 2026-01-01T00:00:00Z: no gate of this firmware has seen an earlier day (P-3, clock floor)
-LOOKOUT_SECONDS = 0.5  # how often the view is judged: twenty looks make the ten seconds of a blind camera
-REOPEN_SECONDS = 2.0  # a faulty camera is opened again so often
 UNSAVED_MAX = 4_096  # rows of state that wait for a journal that fails; the oldest goes first
 
 _CLOCKS = {"untrusted": Clock.UNTRUSTED, "holdover": Clock.HOLDOVER, "ntp": Clock.NTP}
@@ -96,8 +92,6 @@ class _Due:
     housekeeping: float = 0.0
     purge: float = 0.0
     counts: float = field(default_factory=lambda: time.monotonic() + COUNTS_SECONDS)
-    camera: float = 0.0
-    lookout: float = 0.0
 
 
 class Loop:
@@ -116,11 +110,10 @@ class Loop:
         self._gate = self._new_gate()
         self._mode = self._gate.roster.mode(self._boot_at)
         self._unvouched: dict[DocumentKind, bytes] = {}  # the last of each kind, refused for its key or its date
-        self._reader, self._camera = Reader(), None
-        self._lookout, self._meter, self._due = Lookout(), Meter(), _Due()
+        self._reader, self._due = Reader(), _Due()
+        self._watch = Watch(parts.open_camera, parts.health, self._is_open, self._tell_health_soon)
         self.porch = Porch(parts.pins, parts.board, config.door.open_seconds)
         self._health_events: deque[float] = deque(maxlen=REFUSALS_PER_MINUTE_MAX)
-        self.last_frame: Frame | None = None
         self.ticked_at = time.monotonic()
 
     # --- what others may ask (from other threads: they read values that are replaced whole) -------------------------
@@ -128,6 +121,10 @@ class Loop:
     @property
     def gate(self) -> Gate:
         return self._gate
+
+    @property
+    def last_frame(self) -> Frame | None:
+        return self._watch.last_frame
 
     def birth(self) -> dict[str, Any]:
         """Return what up/st says besides its session."""
@@ -180,7 +177,7 @@ class Loop:
             self._due.housekeeping = moment + HOUSEKEEPING_SECONDS
             self._guarded("house", partial(self._keep_house, moment))
         self.porch.fade(broken=not self._journal_ok or self._parts.health.fault_of("camera") is not None)
-        frame = self._look(moment)
+        frame = self._watch.look(moment)
         if frame is None:
             time.sleep(POLL_SECONDS)
             return
@@ -201,42 +198,6 @@ class Loop:
         else:
             self._parts.health.fault(part, None)
 
-    def _look(self, moment: float) -> Frame | None:
-        """The newest frame, or None; a faulty camera is closed, told, and opened again later."""
-        try:
-            if self._camera is None:
-                if moment < self._due.camera:
-                    return None
-                self._camera, self._meter = self._parts.open_camera(), Meter()
-            frame = self._camera.latest()
-        except CameraFault as fault:
-            if self._camera is not None:
-                self._camera.close()
-                self._camera = None
-                self._parts.health.count("camera_restarts")
-            self._due.camera = time.monotonic() + REOPEN_SECONDS
-            self._parts.health.fault("camera", f"{fault.code}: {fault}")
-            return None
-        if frame is not None:
-            self._parts.health.fault("camera", None)
-            self.last_frame = frame
-            self._look_out(frame, moment)
-        return frame
-
-    def _look_out(self, frame: Frame, moment: float) -> None:
-        """Notice a camera that sees nothing; in opening hours that is a fault, and the fleet hears at once (P39)."""
-        if moment < self._due.lookout:
-            return
-        self._due.lookout = moment + LOOKOUT_SECONDS
-        blind = self._lookout.look(coarse_view(frame.luma), moment)
-        view = blind if self._hours.contain(self._now()) else None
-        if view == self._parts.health.view:
-            return
-        self._parts.health.view = view
-        self._parts.health.fault("view", f"CAMERA_{view}" if view else None)
-        if self._parts.broker is not None:
-            self._parts.broker.tell_health_soon()
-
     def _read(self, frame: Frame) -> None:
         began = time.monotonic_ns()
         codes = self._reader.watch(frame.luma)
@@ -248,13 +209,7 @@ class Loop:
             self._answer(decision, frame, codes, at, read_ns)
         else:
             self._apply(decision, at)
-        self._set_light(frame, codes)
-
-    def _set_light(self, frame: Frame, codes: list[Code]) -> None:
-        """After the door, never before it: the light of the next frames."""
-        setting = self._meter.look(frame.luma, _picked(codes).corners if codes else (), time.monotonic())
-        if setting is not None and self._camera is not None:
-            self._camera.set_light(setting.exposure_us, setting.gain)
+        self._watch.set_light(frame, _picked(codes).corners if codes else (), time.monotonic())  # after the door
 
     def _answer(self, decision: Decision, frame: Frame, codes: list[Code], at: float, read_ns: int) -> None:
         """Journal, then strike, then lights and screen, then the sisters: in this order and no other."""
@@ -276,6 +231,13 @@ class Loop:
             self._tell_sisters(decision.seen, at)
         if fresh:
             self._publish(decision, written, frame, shown, at, strike_ns, timeline)
+
+    def _is_open(self) -> bool:
+        return self._hours.contain(self._now())
+
+    def _tell_health_soon(self) -> None:
+        if self._parts.broker is not None:
+            self._parts.broker.tell_health_soon()
 
     # --- ledger -------------------------------------------------------------------------------------------------
 
@@ -501,9 +463,7 @@ class Loop:
             self._unsaved.pop(_DAY, None)  # without its event the day is not closed: again when the journal writes
 
     def close(self) -> None:
-        if self._camera is not None:
-            self._camera.close()
-            self._camera = None
+        self._watch.close()
 
 
 def _symbol_of(code: Code) -> Symbol:
