@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-ALONE = ["tests/browser", "tests/journeys", "tests/faults"]
+ALONE = ["tests/journeys", "tests/faults"]
 WORKERS = 2
 # A run that hangs must not hold CI for ever; the whole of `make test` is meant to take under 15 minutes on 2 cores.
 RUN_SECONDS_MAX = 900
@@ -81,7 +81,7 @@ NORMAL = [
         ["-m", "serial and not long and not hardware", "tests"] + [f"--ignore={folder}" for folder in ALONE],
         may_be_empty=True,
     ),
-    Run("alone: browser, journeys, faults", ["-m", "not long and not hardware", *ALONE]),
+    Run("alone: journeys, faults", ["-m", "not long and not hardware", *ALONE]),
 ]
 
 

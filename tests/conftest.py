@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import psycopg
 import pytest
 from fastapi.testclient import TestClient
+from playwright.sync_api import Playwright, sync_playwright
 from psycopg import sql
 
 from cloud.config import Settings
@@ -103,3 +104,10 @@ def browser(settings: Settings) -> Iterator[TestClient]:
 
     with TestClient(create_app(settings), base_url=PUBLIC_URL, follow_redirects=False) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    """What drives Chromium: one a test process, since it will not start twice in one."""
+    with sync_playwright() as running:
+        yield running

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import uvicorn
 import zxingcpp
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright, expect
 
 from cloud.app import create_app
 from cloud.attendance import service as attendance
@@ -88,12 +88,12 @@ class Stage:
         with self.database.tenant(self.cast.district) as tx:
             return passes.new_pairing_code(tx, self.settings.secret, self.cast.district, person, clock.now())
 
-    def link_for(self, person: UUID, door: str) -> str:
-        """A link as a demonstration's: it lets in at once."""
+    def link_for(self, person: UUID, door: str, *, demo: bool = True) -> str:
+        """A link as a demonstration's: it lets in at once. demo False: one that waits for a press and works once."""
         now = clock.now()
         with self.database.tenant(self.cast.district) as tx:
             login = identity.login_of_person(tx, self.cast.district, person, now)
-            return self.url + identity.new_link(tx, login, door, now, demo=True)
+            return self.url + identity.new_link(tx, login, door, now, demo=demo)
 
     def arrives(self, *children: UUID, with_: UUID, direction: int = 1) -> str:
         """Let the front gate record that children came in, or left. Returns the fact as gate:epoch:seq."""
@@ -149,12 +149,6 @@ def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
-
-
-@pytest.fixture(scope="session")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as running:
-        yield running
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import BrowserContext, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Page, Playwright, expect
 
 from simulators.district import Sizes
 from simulators.lens import Lens, Projector, idle_view
@@ -45,12 +45,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def codes(stack: Stack) -> dict[str, str]:
     answer = json.loads(stack.cloud("seed", str(stack.directory / "district.json")))
     return answer["pairing"]
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as running:
-        yield running
 
 
 @pytest.fixture
