@@ -223,7 +223,7 @@ class Loop:
         strike_ns = None
         if written is not None:
             timeline.append(_mark(frame, written.at_ns, "journal"))
-            strike_ns = self.porch.strike() if decision.strike else None
+            strike_ns = self.porch.strike() if decision.strike and written.entries else None
         if strike_ns is not None:
             timeline.append(_mark(frame, strike_ns, "strike"))
         fresh = self.porch.show(decision, shown.text or "", offline=self._is_offline())

@@ -105,4 +105,4 @@ class Outbox:
 
 
 def _delay(attempt: int, jitter: float) -> float:
-    return min(RESEND_SECONDS * 2 ** min(attempt, 10), RESEND_SECONDS_MAX) * (1 + JITTER * jitter)
+    return min(RESEND_SECONDS * 2 ** min(attempt, 10) * (1 + JITTER * jitter), RESEND_SECONDS_MAX)

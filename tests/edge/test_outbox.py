@@ -32,6 +32,15 @@ def test_a_silent_cloud_is_asked_again_ever_more_slowly() -> None:
     assert max(gaps) == RESEND_SECONDS_MAX
 
 
+def test_with_the_worst_jitter_five_minutes_stay_the_longest_wait() -> None:
+    outbox = Outbox(-1)
+    outbox.sent(0, 0, now=0, jitter=1)
+    for _ in range(12):
+        [flight] = outbox.flights
+        outbox.sent_again(flight, 0, jitter=1)
+    assert outbox.next_due() == RESEND_SECONDS_MAX
+
+
 def test_nobody_subscribed_means_soon_again() -> None:
     outbox = Outbox(-1)
     outbox.sent(0, 3, now=0, jitter=0)
