@@ -36,6 +36,7 @@ from simulators.processes import (
 KINDS = ("auto", "mosquitto", "iotcore")
 PACKET_BYTES_MAX = 256 * 1024  # twice what a segment or list may have, so that only Portillon's own bound speaks
 INFLIGHT_MAX = 1000  # Mosquitto's default of 20 halves the rate of ingest (DEPENDENCIES.md)
+PORT_SECONDS_MAX = 3.0
 READY_SECONDS_MAX = 10.0
 
 
@@ -81,8 +82,12 @@ class RunningBroker:
             reap(self._process.pid)
             if self._process.is_alive():
                 return
-        if not is_port_free(self.port):
-            raise WorldFault(f"Port {self.port} is taken, the broker cannot listen there.", "Choose another port.")
+        wait_until(  # threads of a broker that was killed a moment ago may hold it a little longer
+            lambda: is_port_free(self.port),
+            PORT_SECONDS_MAX,
+            f"Port {self.port} is taken, the broker cannot listen there",
+            "Choose another port.",
+        )
         child = spawn(self._command(), self.log)
         self._process = identify(child.pid)
         wait_until(
