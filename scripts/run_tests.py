@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
+BROWSER = "tests/browser"  # apart: Playwright keeps an event loop running in its process
 ALONE = ["tests/journeys", "tests/faults"]
 WORKERS = 2
 # A run that hangs must not hold CI for ever; the whole of `make test` is meant to take under 15 minutes on 2 cores.
@@ -68,19 +69,20 @@ NORMAL = [
     Run(
         "side by side, PostgreSQL from the wheel",
         ["-n", str(WORKERS), "-m", "not serial and not long and not hardware", "tests"]
-        + [f"--ignore={folder}" for folder in [*ALONE, "tests/house"]],
+        + [f"--ignore={folder}" for folder in [*ALONE, BROWSER, "tests/house"]],
     ),
     Run(
         "database tests again, on TimescaleDB",
         ["-n", str(WORKERS), "-m", "database and not serial and not long and not hardware", "tests"]
-        + [f"--ignore={folder}" for folder in ALONE],
+        + [f"--ignore={folder}" for folder in [*ALONE, BROWSER]],
         database="timescale",
     ),
     Run(
         "alone: what measures time",
-        ["-m", "serial and not long and not hardware", "tests"] + [f"--ignore={folder}" for folder in ALONE],
+        ["-m", "serial and not long and not hardware", "tests"] + [f"--ignore={folder}" for folder in [*ALONE, BROWSER]],
         may_be_empty=True,
     ),
+    Run("browsers side by side", ["-n", str(WORKERS), "-m", "not long and not hardware", BROWSER]),
     Run("alone: journeys, faults", ["-m", "not long and not hardware", *ALONE]),
 ]
 
