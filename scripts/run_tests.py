@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 BROWSER = "tests/browser"  # apart: Playwright keeps an event loop running in its process
 ALONE = ["tests/journeys", "tests/faults"]
+NOT_APART = [f"--ignore={folder}" for folder in [*ALONE, BROWSER]]
 WORKERS = 2
 # A run that hangs must not hold CI for ever; the whole of `make test` is meant to take under 15 minutes on 2 cores.
 RUN_SECONDS_MAX = 900
@@ -68,18 +69,16 @@ LONG = Run(
 NORMAL = [
     Run(
         "side by side, PostgreSQL from the wheel",
-        ["-n", str(WORKERS), "-m", "not serial and not long and not hardware", "tests"]
-        + [f"--ignore={folder}" for folder in [*ALONE, BROWSER, "tests/house"]],
+        ["-n", str(WORKERS), "-m", "not serial and not long and not hardware", "tests", *NOT_APART, "--ignore=tests/house"],
     ),
     Run(
         "database tests again, on TimescaleDB",
-        ["-n", str(WORKERS), "-m", "database and not serial and not long and not hardware", "tests"]
-        + [f"--ignore={folder}" for folder in [*ALONE, BROWSER]],
+        ["-n", str(WORKERS), "-m", "database and not serial and not long and not hardware", "tests", *NOT_APART],
         database="timescale",
     ),
     Run(
         "alone: what measures time",
-        ["-m", "serial and not long and not hardware", "tests"] + [f"--ignore={folder}" for folder in [*ALONE, BROWSER]],
+        ["-m", "serial and not long and not hardware", "tests", *NOT_APART],
         may_be_empty=True,
     ),
     Run("browsers side by side", ["-n", str(WORKERS), "-m", "not long and not hardware", BROWSER]),
