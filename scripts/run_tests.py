@@ -69,7 +69,15 @@ LONG = Run(
 NORMAL = [
     Run(
         "side by side, PostgreSQL from the wheel",
-        ["-n", str(WORKERS), "-m", "not serial and not long and not hardware", "tests", *NOT_APART, "--ignore=tests/house"],
+        [
+            "-n",
+            str(WORKERS),
+            "-m",
+            "not serial and not long and not hardware",
+            "tests",
+            *NOT_APART,
+            "--ignore=tests/house",
+        ],
     ),
     Run(
         "database tests again, on TimescaleDB",
