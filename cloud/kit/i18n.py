@@ -6,6 +6,7 @@ Not responsible for: translating names of people: they are never translated nor 
 """
 
 import gettext
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -14,7 +15,7 @@ from io import BytesIO
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from babel import Locale, dates, numbers
+from babel import Locale, dates, lists, numbers
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
@@ -46,6 +47,18 @@ class Reader:
 
     def short_day(self, day: date | datetime) -> str:
         return dates.format_date(self._local(day), "medium", locale=self.language)
+
+    def moment(self, at: datetime) -> str:
+        """Return a date and the wall clock: 1 Sept 2026, 07:42."""
+        return f"{self.short_day(at)}, {self.time(at)}"
+
+    def weekday(self, index: int, *, short: bool = False) -> str:
+        """Return a day of the week. index: 0 Monday to 6 Sunday."""
+        return dates.get_day_names("abbreviated" if short else "wide", "stand-alone", self.language)[index]
+
+    def listed(self, words: Sequence[str]) -> str:
+        """Return words as one enumeration: Monday, Tuesday and Friday."""
+        return lists.format_list(list(words), locale=self.language)
 
     def number(self, value: float) -> str:
         return numbers.format_decimal(value, locale=self.language)

@@ -28,6 +28,8 @@ from cloud.kit.static import STATIC as STATIC
 
 CLOUD = Path(__file__).parent.parent
 BODY_BYTES_MAX = 64 * 1024  # The largest body so far is a phone's proof, under 1 KB; forms of text stay far below.
+UPLOAD_BYTES_MAX = 20 * 1024 * 1024 + BODY_BYTES_MAX  # A file of 20 MiB (MISSION S5.21) and the form around it.
+UPLOAD_ADDRESSES = ("/orders",)  # Addresses that end so take a file.
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 log = logging.getLogger("portillon.web")
@@ -95,6 +97,9 @@ def templates() -> Environment:
         static=static_url, static_hash=static_hash,
         clock=lambda at: current_reader.get().time(at), day=lambda at: current_reader.get().day(at),
         short_day=lambda at: current_reader.get().short_day(at), number=lambda n: current_reader.get().number(n),
+        moment=lambda at: current_reader.get().moment(at), listed=lambda words: current_reader.get().listed(words),
+        weekday=lambda n: current_reader.get().weekday(n),
+        short_weekday=lambda n: current_reader.get().weekday(n, short=True),
         ago=lambda at, now: current_reader.get().ago(at, now),
         language_name=lambda language: current_reader.get().language_name(language),
     )
@@ -147,7 +152,7 @@ class _Fence:
             await answer(scope, receive, send_fenced)
             return
         try:
-            await self._app(scope, _bounded(receive), send_fenced)
+            await self._app(scope, _bounded(receive, _bytes_max(scope)), send_fenced)
         except Exception as error:  # The last net: whatever was not foreseen is logged here and answered once.
             if started:
                 raise
@@ -174,7 +179,11 @@ class _Fence:
         return origin not in (self._origin, f"{scope.get('scheme', 'http')}://{host}")
 
 
-def _bounded(receive: Receive) -> Receive:
+def _bytes_max(scope: Scope) -> int:
+    return UPLOAD_BYTES_MAX if scope["path"].endswith(UPLOAD_ADDRESSES) else BODY_BYTES_MAX
+
+
+def _bounded(receive: Receive, bytes_max: int) -> Receive:
     """Count a body as it comes, for those who announce no length, and stop reading beyond the bound."""
     read = 0
 
@@ -182,7 +191,7 @@ def _bounded(receive: Receive) -> Receive:
         nonlocal read
         message = await receive()
         read += len(message.get("body", b""))
-        if read > BODY_BYTES_MAX:
+        if read > bytes_max:
             raise HTTPException(413)
         return message
 
@@ -191,7 +200,7 @@ def _bounded(receive: Receive) -> Receive:
 
 def _announces_too_much(scope: Scope) -> bool:
     length = dict(scope["headers"]).get(b"content-length", b"0")
-    return not length.isdigit() or int(length[:20]) > BODY_BYTES_MAX
+    return not length.isdigit() or int(length[:20]) > _bytes_max(scope)
 
 
 def furnish(app: FastAPI, settings: Settings) -> None:
