@@ -5,16 +5,16 @@ caller's question to identity/may.py; whether the row may exist is the database'
 """
 
 from datetime import date, datetime
-from typing import ClassVar
 from uuid import UUID
 
 from cloud.kit.db import RuleBroken, Transaction
-from cloud.kit.errors import N_, Answer, Refused
+from cloud.kit.errors import Refused
 from cloud.kit.ids import new_id
 from cloud.kit.jobs import happened
 from cloud.people import queries
 from cloud.people.model import (
     ESCORT_SLOTS,
+    ChildFile,
     ChildInClass,
     ChildOfGuardian,
     EscortOfChild,
@@ -23,19 +23,9 @@ from cloud.people.model import (
     StaffMember,
     Tie,
 )
+from cloud.people.refusals import PeopleRefused
 
-
-class PeopleRefused(Refused):
-    """A right or a tie that cannot be."""
-
-    answers: ClassVar = {
-        "FIVE_ESCORTS": Answer(
-            409, N_("Five people may already collect this child."), N_("Remove one of them first.")
-        ),
-        "AGAINST_ORDER": Answer(
-            409, N_("This person cannot be given this right."), N_("Please see the office.")
-        ),
-    }
+__all__ = ["PeopleRefused"]
 
 
 def put_person(tx: Transaction, district_id: UUID, *, sourced_id: str, given: str, family: str, language: str,
@@ -88,6 +78,38 @@ def children_of_school(tx: Transaction, district_id: UUID, school_id: UUID, day:
     return queries.children_of_school(tx, district_id, school_id, day)
 
 
+def child_file(
+    tx: Transaction, district_id: UUID, child_id: UUID, now: datetime, *, protected_too: bool = False
+) -> ChildFile:
+    """Return all that the file of an enrolled child says. In a guardian's transaction: what row security leaves.
+
+    protected_too: whether this reader may open a protected child's file: pages ask may(actor, CHANGE_FILE, …), which
+    office and head of the school may; a guardian may always open their own. Staff pages write the access log.
+    Raises Refused("NOT_FOUND"), also for a child enrolled nowhere and for a protected one.
+    """
+    raise NotImplementedError
+
+
+def find_children(
+    tx: Transaction, district_id: UUID, school_id: UUID, words: str, now: datetime, *, protected_too: bool = False
+) -> list[ChildInClass]:
+    """Return at most 50 children of a school whose names hold every word, by name; no words: all, up to the bound.
+
+    protected_too: as child_file; without it a protected child is in no answer, whatever is searched for.
+    """
+    raise NotImplementedError
+
+
+def protect_child(
+    tx: Transaction, district_id: UUID, *, child_id: UUID, protected: bool, by: UUID, now: datetime
+) -> None:
+    """Hide a child's identity from every list and search below office and head, or end that. by: office or head.
+
+    Raises PeopleRefused("NOT_OF_THIS_SCHOOL"), Refused("NOT_FOUND").
+    """
+    raise NotImplementedError
+
+
 def tie_guardian(tx: Transaction, district_id: UUID, tie: Tie) -> None:
     """Make a person guardian of a child, or bring the running tie up to date. Collecting is a separate right."""
     if queries.change_guardianship(tx, district_id, tie):
@@ -110,7 +132,7 @@ def give_escort_right(tx: Transaction, district_id: UUID, child_id: UUID, person
                       weekdays: int = 127) -> UUID:
     """Let a person collect a child from now on, in the lowest free slot of five (I1).
 
-    Raises PeopleRefused: FIVE_ESCORTS, or AGAINST_ORDER where a prohibition runs (I2). A right that runs already is
+    Raises PeopleRefused: ESCORTS_FULL, or ESCORT_FORBIDDEN where a prohibition runs (I2). A right that runs already is
     returned. Two sessions that race for one slot: the loser tries the next free one.
     """
     running = queries.running_right(tx, district_id, child_id, person_id, now)
@@ -124,12 +146,12 @@ def give_escort_right(tx: Transaction, district_id: UUID, child_id: UUID, person
                 queries.insert_right(tx, district_id, right_id, child_id, person_id, slot, weekdays, now)
         except RuleBroken as broken:
             if broken.constraint == "escort_right_never_against_order":
-                raise PeopleRefused("AGAINST_ORDER") from broken
+                raise PeopleRefused("ESCORT_FORBIDDEN") from broken
             if broken.constraint != "escort_right_five_at_most":
                 raise
             continue
         return right_id
-    raise PeopleRefused("FIVE_ESCORTS")
+    raise PeopleRefused("ESCORTS_FULL")
 
 
 def end_escort_right(tx: Transaction, district_id: UUID, child_id: UUID, person_id: UUID, now: datetime) -> bool:

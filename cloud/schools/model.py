@@ -5,6 +5,7 @@
 """
 
 from dataclasses import dataclass
+from datetime import date, time
 from uuid import UUID
 
 
@@ -39,3 +40,44 @@ class SchoolClass:
     sourced_id: str | None
     school_id: UUID
     name: str
+
+
+@dataclass(frozen=True)
+class AcademicSession:
+    """A school year, a term or a grading period of the district. last_day: included."""
+
+    id: UUID
+    sourced_id: str | None
+    kind: str
+    name: str
+    first_day: date
+    last_day: date
+
+
+@dataclass(frozen=True)
+class OpeningHours:
+    """When a school is open on a weekday (0 Monday), in its own time. A weekday without a row is closed."""
+
+    weekday: int
+    opens: time
+    closes: time
+
+
+@dataclass(frozen=True)
+class CalendarDate:
+    """A date that is not as its weekday says: closed (a holiday), or open (a Saturday made up for)."""
+
+    day: date
+    open: bool
+    note: str
+
+
+@dataclass(frozen=True)
+class SchoolDay:
+    """One date of a school as it will be. opens and closes: None where closed, or where no hours are known."""
+
+    day: date
+    open: bool
+    opens: time | None
+    closes: time | None
+    note: str

@@ -39,7 +39,7 @@ def test_a_sixth_escort_is_refused_and_an_ended_right_frees_its_slot(database: D
             people.give_escort_right(tx, cast.district, cast.aigerim, aunt, NOW)
         with pytest.raises(PeopleRefused) as refused:
             people.give_escort_right(tx, cast.district, cast.aigerim, aunts[3], NOW)
-        assert refused.value.code == "FIVE_ESCORTS"
+        assert refused.value.code == "ESCORTS_FULL"
     later = NOW + timedelta(hours=1)
     with database.tenant(cast.district) as tx:
         assert people.end_escort_right(tx, cast.district, cast.aigerim, aunts[0], later)
@@ -65,7 +65,7 @@ def test_eight_races_for_the_last_slot_have_one_winner(database: Database) -> No
 
     with ThreadPoolExecutor(8) as racers:
         answers = sorted(racers.map(ask, aunts[:8]))
-    assert answers == ["FIVE_ESCORTS"] * 7 + ["given"]
+    assert answers == ["ESCORTS_FULL"] * 7 + ["given"]
 
 
 def test_the_database_refuses_a_taken_slot_whatever_the_code_forgets(database: Database) -> None:
@@ -94,7 +94,7 @@ def test_a_right_against_a_running_order_is_refused_with_neutral_words(database:
         tx.execute(RIGHT, (cast.district, new_id(), cast.minh, cast.father, "must_not_collect", None, 127, NOW, None))
         with pytest.raises(PeopleRefused) as refused:
             people.give_escort_right(tx, cast.district, cast.minh, cast.father, NOW)
-    assert refused.value.code == "AGAINST_ORDER"
+    assert refused.value.code == "ESCORT_FORBIDDEN"
     assert "order" not in refused.value.answer.message + refused.value.answer.what_to_do
 
 
