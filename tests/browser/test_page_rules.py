@@ -1,6 +1,6 @@
 """Every page: no axe-core violation in five languages, light, dark, phone, desktop; few bytes; no CSP violation."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.resources import files
 
 import axe_playwright_python
@@ -22,6 +22,7 @@ PASS_BYTES_MAX = 20 * 1024  # UX.md, "One stack": budgets over the wire
 PAGE_BYTES_MAX = 25 * 1024
 CONTROL_PIXELS_MIN = 44
 SIGHTS = ((PHONE, "light"), (DESK, "dark"), (DESK, "light"), (PHONE, "dark"))
+Sight = tuple[dict[str, int], str]
 EXPECTED = ("404", "503", "blocked by Playwright")  # what the console says of the refusal, /health, and no worker here
 
 WEIGHT = """() => performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation"))
@@ -63,21 +64,44 @@ def violations(page: Page) -> list[str]:
     return [f"{rule['id']}: {node['html'][:120]}" for rule in found for node in rule["nodes"]]
 
 
-def test_no_page_has_an_accessibility_violation(visitor: BrowserContext, lived_in: Stage) -> None:
+def problems_of(page: Page, name: str, sights: Iterable[Sight]) -> Iterator[str]:
+    """Yield what axe-core and the rules of size find wrong with an open page at each sight."""
+    page.locator("h1:visible").first.wait_for()  # the pass page chooses its view when its modules have run
+    page.evaluate(AXE)
+    for viewport, scheme in sights:
+        page.set_viewport_size(viewport)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        yield from (f"{name} {viewport['width']} {scheme} {found}" for found in violations(page))
+        if page.evaluate("() => document.documentElement.scrollWidth > innerWidth"):
+            yield f"{name} {viewport['width']} is wider than the screen"
+        yield from (f"{name} {small}" for small in page.evaluate(SMALL_CONTROLS, CONTROL_PIXELS_MIN))
+
+
+def look_at_all(visitor: BrowserContext, lived_in: Stage, sights_of: Callable[[int], Iterable[Sight]]) -> list[str]:
+    """Open every page and return what is wrong with it at its sights. sights_of: the page's place in PAGES."""
     problems: list[str] = []
-    for name, path in PAGES.items():
+    for place, (name, path) in enumerate(PAGES.items()):
         page = visitor.new_page()
         page.goto(lived_in.url + path)
-        page.locator("h1:visible").first.wait_for()  # the pass page chooses its view when its modules have run
-        page.evaluate(AXE)
-        for viewport, scheme in SIGHTS:
-            page.set_viewport_size(viewport)  # type: ignore[arg-type]
-            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-            problems += [f"{name} {viewport['width']} {scheme} {found}" for found in violations(page)]
-            if page.evaluate("() => document.documentElement.scrollWidth > innerWidth"):
-                problems.append(f"{name} {viewport['width']} is wider than the screen")
-            problems += [f"{name} {small}" for small in page.evaluate(SMALL_CONTROLS, CONTROL_PIXELS_MIN)]
+        problems += problems_of(page, name, sights_of(place))
         page.close()
+    return problems
+
+
+def test_no_page_has_an_accessibility_violation(
+    visitor: BrowserContext, lived_in: Stage, request: pytest.FixtureRequest
+) -> None:
+    """Each page is seen in five languages and at all four sights, one of them a language, turn by turn."""
+    turn = LANGUAGES.index(request.node.callspec.params["visitor"])
+    problems = look_at_all(visitor, lived_in, lambda place: [SIGHTS[(place + turn) % len(SIGHTS)]])
+    assert not problems, "\n".join(problems)
+
+
+@pytest.mark.long
+def test_no_page_has_an_accessibility_violation_at_any_sight_in_any_language(
+    visitor: BrowserContext, lived_in: Stage
+) -> None:
+    problems = look_at_all(visitor, lived_in, lambda place: SIGHTS)
     assert not problems, "\n".join(problems)
 
 
