@@ -28,6 +28,7 @@ from cloud.kit.i18n import Reader
 from cloud.kit.live import concerns
 from cloud.kit.web import fragment, page, reader_of
 from cloud.schools import service as schools
+from cloud.schools.bar import bar_of
 from cloud.schools.model import School
 
 router = APIRouter()
@@ -106,6 +107,7 @@ def day_page(request: Request, actor: SchoolActor, tx: SchoolTx, chosen: Chosen 
         "attendance/day.html",
         _reader(request, actor, school),
         school=school,
+        bar=bar_of(actor, school.id),
         given=actor.given,
         choices=choices,
         chosen=chosen,

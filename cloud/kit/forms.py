@@ -1,11 +1,10 @@
 """Forms of pages: what a person typed, as text, and what is wrong with it, beside its field.
 
-Responsible for: reading a form within bounds; names, days and ids out of text; the hash of an uploaded file, which
-is all that outlives the request. A page that refuses draws itself again with the same Form: nothing typed is lost.
+Responsible for: reading a form within bounds; names, days and ids out of text; an uploaded file, which is gone with
+the request. A page that refuses draws itself again with the same Form: nothing typed is lost.
 Not responsible for: rules of the domain (services). HOSTILE P18 and P19: what cannot be a name is refused here, once.
 """
 
-import hashlib
 import unicodedata
 from collections.abc import Mapping
 from datetime import date
@@ -59,6 +58,14 @@ class Form:
     def ticked(self, field: str) -> bool:
         return field in self._fields
 
+    def number(self, field: str, least: int, most: int) -> int:
+        """Return a whole number within bounds; anything else is refused and gives the least."""
+        typed = self.typed(field).strip()
+        if not (typed.isascii() and typed.isdigit() and len(typed) < 10 and least <= int(typed) <= most):
+            self.refuse(field, NOT_ONE)
+            return least
+        return int(typed)
+
     def text(self, field: str, *, required: bool = True, characters_max: int = TEXT_CHARACTERS_MAX) -> str:
         """Return one line of writing, normalised; what cannot be written is refused and gives ''."""
         text = unicodedata.normalize("NFC", " ".join(self.typed(field).split()))
@@ -106,11 +113,11 @@ class Form:
             self.refuse(field, NO_WEEKDAY)
         return mask
 
-    def hash_of_file(self, field: str) -> bytes | None:
-        """Return the SHA-256 of an uploaded file, 32 bytes; the file itself is gone with the request."""
+    def file(self, field: str) -> bytes:
+        """Return an uploaded file, b"" where there is none: kept in memory, for the length of the request only."""
         if field not in self._files:
             self.refuse(field, REQUIRED)
-        return self._files.get(field)
+        return self._files.get(field, b"")
 
 
 def mask_of(days: tuple[str, ...]) -> int:
@@ -139,15 +146,8 @@ async def read_form(request: Request) -> Form:
             if not isinstance(value, UploadFile):
                 fields.setdefault(field, []).append(value)
             elif value.size:
-                files[field] = await _hash(value)
+                files[field] = await value.read()
     return Form(fields, files)
-
-
-async def _hash(file: UploadFile) -> bytes:
-    whole = hashlib.sha256()
-    while part := await file.read(1 << 20):
-        whole.update(part)
-    return whole.digest()
 
 
 SentForm = Annotated[Form, Depends(read_form)]

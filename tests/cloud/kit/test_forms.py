@@ -11,8 +11,6 @@ from cloud.config import Settings
 from cloud.kit.forms import Form, SentForm
 from cloud.kit.web import BODY_BYTES_MAX, furnish
 
-SHA256_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
 
 def typed(text: str) -> Form:
     return Form({"field": [text]})
@@ -67,24 +65,31 @@ def test_an_id_that_is_none_is_refused() -> None:
     assert form.one_id("field") is None and form.problems
 
 
+@pytest.mark.parametrize("typed_number", ["0", "9", "-1", "1e3", "٣", "", "9" * 5000])
+def test_a_number_out_of_bounds_is_refused(typed_number: str) -> None:
+    form = typed(typed_number)
+    assert form.number("field", 1, 8) == 1 and form.problems
+    assert typed("8").number("field", 1, 8) == 8
+
+
 @pytest.fixture
 def client() -> TestClient:
     app = FastAPI()
     furnish(app, Settings())
 
-    def sent(form: SentForm) -> dict[str, str | None]:
-        found = form.hash_of_file("document")
-        return {"given": form.typed("given"), "hash": found.hex() if found else None}
+    def sent(form: SentForm) -> dict[str, str]:
+        return {"given": form.typed("given"), "document": form.file("document")[:10].decode()}
 
     app.add_api_route("/orders", sent, methods=["POST"])
     app.add_api_route("/other", sent, methods=["POST"])
     return TestClient(app)
 
 
-def test_of_a_file_only_its_hash_is_known(client: TestClient) -> None:
+def test_a_file_comes_with_its_form_and_an_empty_one_is_none(client: TestClient) -> None:
     answer = client.post("/orders", data={"given": "Ann"}, files={"document": ("order.pdf", b"abc")})
-    assert answer.json() == {"given": "Ann", "hash": SHA256_OF_ABC}
-    assert client.post("/orders", data={"given": "Ann"}, files={"document": ("empty.pdf", b"")}).json()["hash"] is None
+    assert answer.json() == {"given": "Ann", "document": "abc"}
+    empty = client.post("/orders", data={"given": "Ann"}, files={"document": ("empty.pdf", b"")})
+    assert empty.json()["document"] == ""
 
 
 def test_a_file_goes_only_where_one_is_asked_for(client: TestClient) -> None:
