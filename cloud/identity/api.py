@@ -7,14 +7,11 @@ from fastapi.responses import RedirectResponse
 
 from cloud.identity import service
 from cloud.identity.doors import COOKIES, TOKEN_CHARACTERS_MAX, clear_cookie, set_cookie
-from cloud.identity.model import FIRST_PAGE, Door
+from cloud.identity.model import FIRST_PAGE, NEXT_CHARACTERS_MAX, Door, own_path
 from cloud.kit import clock
 from cloud.kit.web import Tx, page
 
 router = APIRouter()
-
-NEXT_CHARACTERS_MAX = 200  # Paths of ours are under 60 characters.
-
 
 Token = Annotated[str, Path(max_length=TOKEN_CHARACTERS_MAX)]
 Next = Annotated[str, Query(max_length=NEXT_CHARACTERS_MAX)]
@@ -32,7 +29,7 @@ def ask_to_enter(request: Request, tx: Tx, token: Token, next: Next = "") -> Res
 def enter(tx: Tx, token: Token, next: Next = "") -> Response:
     """Open the door that a link names and go to its first page, or to `next`, a path of this site."""
     entered = service.enter(tx, token, clock.now())
-    answer = RedirectResponse(next if _is_own_path(next) else FIRST_PAGE[entered.door], status_code=303)
+    answer = RedirectResponse(own_path(next) or FIRST_PAGE[entered.door], status_code=303)
     set_cookie(answer, entered.door, entered.token)
     return answer
 
@@ -47,6 +44,3 @@ def sign_out(request: Request, tx: Tx, door: Door) -> RedirectResponse:
     clear_cookie(answer, door)
     return answer
 
-
-def _is_own_path(path: str) -> bool:
-    return path.startswith("/") and path[1:2] not in ("/", "\\") and path.isprintable() and "\\" not in path

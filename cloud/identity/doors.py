@@ -1,8 +1,9 @@
 """The three doors as FastAPI dependencies: who asks, and the transaction in which they ask.
 
 Responsible for: the cookies `__Host-family`, `__Host-school`, `__Host-fleet`; `FamilyActor` and its siblings;
-`FamilyTx` and its siblings, committed before the answer (ARCHITECTURE 8). In a family's and an operator's
-transaction row security lets only own children through: an operator has none.
+`FamilySure` and its siblings, who proved anew that it is them (step-up); `FamilyTx` and its siblings, committed before
+the answer (ARCHITECTURE 8). In a family's and an operator's transaction row security lets only own children through:
+an operator has none.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,15 +18,17 @@ from cloud.kit.db import Transaction, database_of
 from cloud.kit.errors import Refused
 
 COOKIES = {door: f"__Host-{door}" for door in Door}
+COOKIE_SECONDS = int(SESSION_LIFETIME[Door.FAMILY].total_seconds())
 TOKEN_CHARACTERS_MAX = 100  # Ours have 43; what is longer is not even hashed.
 
 
 def set_cookie(response: Response, door: Door | str, token: str) -> None:
-    """Give the browser its session. `__Host-` makes it stick to this very host, Lax keeps other sites' forms out."""
-    door = Door(door)
+    """Give the browser its session. `__Host-` makes it stick to this very host, Lax keeps other sites' forms out.
+
+    The cookie of every door lives as long as the longest session: when it ends the server decides.
+    """
     response.set_cookie(
-        COOKIES[door], token, max_age=int(SESSION_LIFETIME[door].total_seconds()), path="/", secure=True,
-        httponly=True, samesite="lax",
+        COOKIES[Door(door)], token, max_age=COOKIE_SECONDS, path="/", secure=True, httponly=True, samesite="lax",
     )
 
 
@@ -45,11 +48,24 @@ def actor_at(request: Request, door: Door) -> Actor | None:
 def still_at(request: Request, door: Door) -> Actor:
     """Return who holds this door's cookie now, with the roles of now; live pages ask before each drawing.
 
-    Raises Refused("SIGN_IN").
+    Raises Refused("SIGN_IN"), and Refused("PASSKEY_NEEDED") where the door wants a passkey first.
     """
     actor = actor_at(request, door)
     if actor is None or actor.phone_revoked:
         raise Refused("SIGN_IN")
+    if actor.lacks_passkey:
+        raise Refused("PASSKEY_NEEDED")
+    return actor
+
+
+def sure_at(request: Request, door: Door) -> Actor:
+    """Return who holds this door's cookie and proved a passkey or a password within the last ten minutes.
+
+    Raises Refused("SIGN_IN"), Refused("PASSKEY_NEEDED"), Refused("STEP_UP"); the last leads a page to /step-up.
+    """
+    actor = still_at(request, door)
+    if not actor.is_sure(clock.now()):
+        raise Refused("STEP_UP")
     return actor
 
 
@@ -60,9 +76,21 @@ def _required(door: Door) -> Callable[[Request], Actor]:
     return signed_in
 
 
+def _sure(door: Door) -> Callable[[Request], Actor]:
+    def proved_anew(request: Request) -> Actor:
+        return sure_at(request, door)
+
+    return proved_anew
+
+
 FamilyActor = Annotated[Actor, Depends(_required(Door.FAMILY))]
 SchoolActor = Annotated[Actor, Depends(_required(Door.SCHOOL))]
 FleetActor = Annotated[Actor, Depends(_required(Door.FLEET))]
+
+# For what matters: escorts, orders, roles, cards, keys. A page that shows such a form asks for it as well.
+FamilySure = Annotated[Actor, Depends(_sure(Door.FAMILY))]
+SchoolSure = Annotated[Actor, Depends(_sure(Door.SCHOOL))]
+FleetSure = Annotated[Actor, Depends(_sure(Door.FLEET))]
 
 
 def _family(request: Request, actor: FamilyActor) -> Iterator[Transaction]:

@@ -5,7 +5,7 @@ a teacher who is a parent has two sessions.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -16,6 +16,17 @@ class Door(StrEnum):
     FAMILY = "family"
     SCHOOL = "school"
     FLEET = "fleet"
+
+
+class Way(StrEnum):
+    """How a session was earned."""
+
+    LINK = "link"
+    DEMO = "demo"
+    LETTER = "letter"
+    PAIRING = "pairing"
+    PASSKEY = "passkey"
+    PASSWORD = "password"
 
 
 class Role(StrEnum):
@@ -37,9 +48,13 @@ SESSION_LIFETIME = {
     Door.SCHOOL: timedelta(hours=12),  # One working day.
     Door.FLEET: timedelta(hours=12),
 }
+STAFF_PHONE_LIFETIME = timedelta(days=180)  # It fetches the staff pass of its phone and opens no page.
 LINK_LIFETIME = timedelta(minutes=10)
+SURE_LIFETIME = timedelta(minutes=10)  # Long enough for one task, short enough for a phone left on a table.
+FIRST_KEY_LIFETIME = timedelta(minutes=30)  # After a letter, link or code: to make a first passkey or password.
 DEMO_LINK_LIFETIME = timedelta(hours=24)
 
+NEXT_CHARACTERS_MAX = 200  # Paths of ours are under 120 characters.
 FIRST_PAGE = {Door.FAMILY: "/family", Door.SCHOOL: "/school/day", Door.FLEET: "/fleet/gates"}
 
 
@@ -77,12 +92,17 @@ class Actor:
     """A login behind a door. `place` is the one that a page with one tenant speaks of; `places` are all.
 
     phone_revoked: the session is a phone's that was taken away; it may be told so (/api/passes), and nothing else.
+    sure_until: until when the person counts as proved anew; only_district: what the session is confined to.
     """
 
     door: Door
     login_id: UUID
     places: tuple[Place, ...]
     phone_revoked: bool = False
+    way: Way = Way.PASSKEY
+    opened_at: datetime | None = None
+    sure_until: datetime | None = None
+    only_district: UUID | None = None
 
     @property
     def place(self) -> Place:
@@ -112,6 +132,18 @@ class Actor:
     def roles(self) -> tuple[Held, ...]:
         return self.place.roles
 
+    def is_sure(self, now: datetime) -> bool:
+        """Return whether this session proved a passkey or a password within the last ten minutes."""
+        return self.sure_until is not None and now < self.sure_until
+
+    @property
+    def lacks_passkey(self) -> bool:
+        """Return whether this session may do nothing at its door but make the passkey that its door requires.
+
+        A staff phone that was paired is one of these: eight digits give it the staff pass, not the school's pages.
+        """
+        return self.door is not Door.FAMILY and self.way in (Way.LINK, Way.LETTER, Way.PAIRING)
+
     def schools(self) -> tuple[UUID, ...]:
         """Return the schools that the roles name, each once, in the order of the grants."""
         return tuple(dict.fromkeys(held.school_id for held in self.roles if held.school_id))
@@ -131,6 +163,10 @@ class PlaceRow:
     school_id: UUID | None
     class_id: UUID | None
     phone_revoked: bool
+    opened_by: str
+    opened_at: datetime
+    sure_until: datetime | None
+    only_district: UUID | None
 
 
 def gather(door: Door, rows: list[PlaceRow]) -> Actor | None:
@@ -142,4 +178,22 @@ def gather(door: Door, rows: list[PlaceRow]) -> Actor | None:
         places[row.district_id] = Place(
             row.district_id, row.person_id, row.given, row.family, row.language, (*before, held)
         )
-    return Actor(door, rows[0].login_id, tuple(places.values()), rows[0].phone_revoked) if places else None
+    if not places:
+        return None
+    session = rows[0]
+    return Actor(
+        door, session.login_id, tuple(places.values()), session.phone_revoked, Way(session.opened_by),
+        session.opened_at, session.sure_until, session.only_district,
+    )
+
+
+def own_path(path: str) -> str:
+    """Return the path if it leads to a page of this site, else ''. What comes from outside leads nowhere else."""
+    own = path.startswith("/") and path[1:2] not in ("/", "\\") and path.isprintable() and "\\" not in path
+    return path if own else ""
+
+
+def door_of_path(path: str) -> Door:
+    """Return the door behind which a page lies: /school/…, /fleet/…, and the family's for all others."""
+    first = path.removeprefix("/").partition("/")[0].partition("?")[0]
+    return Door(first) if first in (Door.SCHOOL, Door.FLEET) else Door.FAMILY

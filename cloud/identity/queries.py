@@ -4,24 +4,35 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
-from cloud.identity.model import Door, HeldPhone, PlaceRow, Role
-from cloud.kit.db import Transaction, many, one, one_or_none
+from cloud.identity.model import Door, PlaceRow, Role, Way
+from cloud.kit.db import Transaction, many, one_or_none
 
 
 @dataclass(frozen=True)
 class OpenedLink:
-    """A link that lets in: who, and by which door."""
+    """A link that lets in: who, by which door, into which district, and whether it is a demonstration's."""
 
     login_id: UUID
     door: str
+    only_district: UUID | None
+    reusable: bool
 
 
-def put_login(tx: Transaction, login_id: UUID, email: str | None, now: datetime) -> UUID:
-    return one(
-        tx, UUID,
-        "INSERT INTO login (id, email, created_at) VALUES (%(id)s, %(email)s, %(now)s)"
-        " ON CONFLICT (email) DO UPDATE SET email = excluded.email RETURNING id",
+def insert_login(tx: Transaction, login_id: UUID, email: str | None, now: datetime) -> None:
+    tx.execute(
+        "INSERT INTO login (id, email, created_at) VALUES (%(id)s, %(email)s, %(now)s)",
         {"id": login_id, "email": email, "now": now},
+    )
+
+
+def login_of_address(tx: Transaction, email: str) -> UUID | None:
+    """Return the login that proved this address anywhere, else the one that this district wrote it beside."""
+    return one_or_none(
+        tx, UUID,
+        "SELECT l.id FROM login l WHERE l.email = %(email)s AND (l.email_proved_at IS NOT NULL OR EXISTS"
+        " (SELECT 1 FROM person p WHERE p.district_id = app_district() AND p.login_id = l.id))"
+        " ORDER BY l.email_proved_at NULLS LAST, l.created_at LIMIT 1",
+        {"email": email},
     )
 
 
@@ -40,14 +51,23 @@ def give_login(tx: Transaction, district_id: UUID, person_id: UUID, login_id: UU
     )
 
 
-def insert_session(tx: Transaction, token_hash: bytes, login_id: UUID, door: Door, now: datetime, end: datetime,
-                   phone: HeldPhone | None) -> None:
+def insert_session(tx: Transaction, token_hash: bytes, login_id: UUID, door: Door, way: Way, now: datetime,
+                   end: datetime, only_district: UUID | None, phone_id: UUID | None, browser: str) -> None:
     tx.execute(
-        "INSERT INTO session (token_hash, login_id, door, created_at, expires_at, only_district, phone_id)"
-        " VALUES (%(hash)s, %(login)s, %(door)s, %(now)s, %(end)s, %(district)s, %(phone)s)",
-        {"hash": token_hash, "login": login_id, "door": door, "now": now, "end": end,
-         "district": phone.district_id if phone else None, "phone": phone.phone_id if phone else None},
+        "INSERT INTO session (token_hash, login_id, door, opened_by, created_at, expires_at, only_district, phone_id,"
+        " browser) VALUES (%(hash)s, %(login)s, %(door)s, %(way)s, %(now)s, %(end)s, %(district)s, %(phone)s,"
+        " %(browser)s)",
+        {"hash": token_hash, "login": login_id, "door": door, "way": way, "now": now, "end": end,
+         "district": only_district, "phone": phone_id, "browser": browser},
     )
+
+
+def extend_sureness(tx: Transaction, token_hash: bytes, now: datetime, until: datetime) -> int:
+    return tx.execute(
+        "UPDATE session SET sure_until = %(until)s"
+        " WHERE token_hash = %(hash)s AND ended_at IS NULL AND expires_at > %(now)s",
+        {"hash": token_hash, "now": now, "until": until},
+    ).rowcount
 
 
 def places_of_session(tx: Transaction, token_hash: bytes, door: Door, now: datetime) -> list[PlaceRow]:
@@ -73,9 +93,10 @@ def end_sessions(tx: Transaction, login_id: UUID, now: datetime) -> None:
 
 def insert_link(tx: Transaction, token_hash: bytes, login_id: UUID, door: Door, reusable: bool, now: datetime,
                 end: datetime) -> None:
+    """Keep a link, confined to the district of this transaction: whoever gives it out speaks for no other."""
     tx.execute(
-        "INSERT INTO sign_in_link (token_hash, login_id, door, reusable, created_at, expires_at)"
-        " VALUES (%(hash)s, %(login)s, %(door)s, %(reusable)s, %(now)s, %(end)s)",
+        "INSERT INTO sign_in_link (token_hash, login_id, door, reusable, created_at, expires_at, only_district)"
+        " VALUES (%(hash)s, %(login)s, %(door)s, %(reusable)s, %(now)s, %(end)s, app_district())",
         {"hash": token_hash, "login": login_id, "door": door, "reusable": reusable, "now": now, "end": end},
     )
 
@@ -95,7 +116,7 @@ def use_link(tx: Transaction, token_hash: bytes, now: datetime) -> OpenedLink | 
         tx, OpenedLink,
         "UPDATE sign_in_link SET used_at = coalesce(used_at, %(now)s)"
         " WHERE token_hash = %(hash)s AND expires_at > %(now)s AND (reusable OR used_at IS NULL)"
-        " RETURNING login_id, door",
+        " RETURNING login_id, door, only_district, reusable",
         {"hash": token_hash, "now": now},
     )
 

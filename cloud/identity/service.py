@@ -2,7 +2,7 @@
 
 Tokens are 32 random bytes, given out once and stored as SHA-256 only. A link works once, in the demonstration
 again and again; an unknown, used and expired one answer the same. Not responsible for cookies (doors.py) nor for
-passkeys and passwords, which come to this same session.
+passkeys.py, passwords.py and letters.py, which come to this same session. Flows: docs/sign-in.md.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,13 @@ from cloud.identity.model import (
     DEMO_LINK_LIFETIME,
     LINK_LIFETIME,
     SESSION_LIFETIME,
+    STAFF_PHONE_LIFETIME,
+    SURE_LIFETIME,
     Actor,
     Door,
     HeldPhone,
     Role,
+    Way,
     gather,
 )
 from cloud.kit.db import Transaction
@@ -46,8 +49,17 @@ class Entered:
 
 
 def make_login(tx: Transaction, email: str | None, now: datetime) -> UUID:
-    """Return the login of an e-mail address, made if new. With None: a new login that has no address."""
-    return queries.put_login(tx, new_id(now), email.strip().lower() if email else None, now)
+    """Return the login of an e-mail address, made if new. With None: a new login that has no address.
+
+    tx: a staff transaction of the district that wrote the address. A login is found where its holder proved the
+    address, or where this same district wrote it before; another district's unproved word joins nobody (S5.8).
+    """
+    address = email.strip().lower() if email else None
+    found = queries.login_of_address(tx, address) if address else None
+    if found is None:
+        found = new_id(now)
+        queries.insert_login(tx, found, address, now)
+    return found
 
 
 def login_of_person(tx: Transaction, district_id: UUID, person_id: UUID, now: datetime) -> UUID:
@@ -62,21 +74,40 @@ def login_of_person(tx: Transaction, district_id: UUID, person_id: UUID, now: da
     return login_id
 
 
-def new_session(
-    tx: Transaction, login_id: UUID, door: Door | str, now: datetime, phone: HeldPhone | None = None
-) -> str:
+def new_session(tx: Transaction, login_id: UUID, door: Door | str, now: datetime, phone: HeldPhone | None = None, *,
+                way: Way = Way.PASSKEY, only_district: UUID | None = None, browser: str = "") -> str:
     """Open a session and return the token for its cookie. The token is kept nowhere else.
 
-    phone: the phone that a pairing code opened it for. One district's office gave that code out: the session reaches
-    no other district of the login, and no page once the phone is taken away.
+    way: how it was earned. only_district: whose office gave out what opened it; it reaches no other district.
+    phone: the phone that a pairing code opened it for: confined likewise, no page once the phone is taken away, and at
+    the school's door no page at all (Actor.lacks_passkey).
     """
     token, door = new_token(), Door(door)
-    queries.insert_session(tx, token_hash(token), login_id, door, now, now + SESSION_LIFETIME[door], phone)
+    lifetime = SESSION_LIFETIME[door]
+    if phone:
+        way, only_district = Way.PAIRING, phone.district_id
+        lifetime = lifetime if door is Door.FAMILY else STAFF_PHONE_LIFETIME
+    queries.insert_session(
+        tx, token_hash(token), login_id, door, way, now, now + lifetime, only_district,
+        phone.phone_id if phone else None, browser,
+    )
     return token
 
 
+def make_sure(tx: Transaction, token: str, now: datetime) -> None:
+    """Count this session as proved anew for ten minutes: a passkey or a password was just shown (step-up).
+
+    Raises Refused("SIGN_IN") where the session has ended.
+    """
+    if not queries.extend_sureness(tx, token_hash(token), now, now + SURE_LIFETIME):
+        raise Refused("SIGN_IN")
+
+
 def new_link(tx: Transaction, login_id: UUID, door: Door | str, now: datetime, *, demo: bool = False) -> str:
-    """Return the path of a one-time sign-in link, 10 minutes; in the demonstration 24 hours, reusable."""
+    """Return the path of a one-time sign-in link, 10 minutes; in the demonstration 24 hours, reusable.
+
+    tx: a transaction of the district that gives it out; the session it opens reaches no other one.
+    """
     token = new_token()
     end = now + (DEMO_LINK_LIFETIME if demo else LINK_LIFETIME)
     queries.insert_link(tx, token_hash(token), login_id, Door(door), demo, now, end)
@@ -91,13 +122,14 @@ def link_is_reusable(tx: Transaction, token: str, now: datetime) -> bool:
     return reusable
 
 
-def enter(tx: Transaction, token: str, now: datetime) -> Entered:
+def enter(tx: Transaction, token: str, now: datetime, browser: str = "") -> Entered:
     """Use a link and open a session. Raises SignInRefused("LINK_UNKNOWN")."""
     link = queries.use_link(tx, token_hash(token), now)
     if link is None:
         raise SignInRefused("LINK_UNKNOWN")
-    door = Door(link.door)
-    return Entered(door, link.login_id, new_session(tx, link.login_id, door, now))
+    door, way = Door(link.door), Way.DEMO if link.reusable else Way.LINK
+    opened = new_session(tx, link.login_id, door, now, way=way, only_district=link.only_district, browser=browser)
+    return Entered(door, link.login_id, opened)
 
 
 def actor_of(tx: Transaction, door: Door, token: str, now: datetime) -> Actor | None:

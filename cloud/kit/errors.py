@@ -55,6 +55,8 @@ class Refused(Exception):
 Refused.answers = {
     "BAD_INPUT": Answer(400, N_("The request cannot be read."), N_("Check what was sent and try again.")),
     "SIGN_IN": Answer(401, N_("You are not signed in."), N_("Open your sign-in link, or ask the office for one.")),
+    "STEP_UP": Answer(403, N_("Please prove that it is you."), N_("Use your passkey or password, then repeat.")),
+    "PASSKEY_NEEDED": Answer(403, N_("This door needs a passkey."), N_("Make your passkey first, then open it again.")),
     "NOT_YOURS": Answer(403, N_("You may not do this."), N_("Ask the office if you think you should.")),
     "BAD_ORIGIN": Answer(403, N_("This form came from another site."), N_("Open the page again and repeat.")),
     "NOT_FOUND": Answer(404, N_("There is nothing here."), N_("Go back to the first page.")),
@@ -69,3 +71,6 @@ Refused.answers = {
 STATUS_CODES = {400: "BAD_INPUT", 401: "SIGN_IN", 403: "NOT_YOURS", 404: "NOT_FOUND", 405: "METHOD", 413: "TOO_LARGE",
                 422: "BAD_INPUT", 429: "TOO_MANY", 503: "AWAY"}
 """Which code of ours stands for a status that the framework itself answers."""
+
+LEADS_TO = {"STEP_UP": "/step-up", "PASSKEY_NEEDED": "/account/first-passkey"}
+"""Where a person is led who meets one of these codes on a page; `next` says where to come back to."""

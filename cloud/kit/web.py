@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlencode, urlsplit
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
@@ -21,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cloud.config import Settings
 from cloud.kit.db import Database, DatabaseAway, RuleBroken, Transaction, database_of
-from cloud.kit.errors import STATUS_CODES, Answer, Refused
+from cloud.kit.errors import LEADS_TO, STATUS_CODES, Answer, Refused
 from cloud.kit.i18n import Reader, choose_language, current_reader
 from cloud.kit.static import GZIP_BYTES_MIN, serve_static, static_hash, static_url
 from cloud.kit.static import STATIC as STATIC
@@ -240,7 +241,15 @@ def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     if error.answer.status >= 500:
         log.error("refused with an undeclared code %r", error.code)
+    if error.code in LEADS_TO and not wants_json(request):
+        return RedirectResponse(f"{LEADS_TO[error.code]}?{urlencode({'next': _own_page(request)})}", status_code=303)
     return refusal_answer(request, error.code, error.answer)
+
+
+def _own_page(request: Request) -> str:
+    """Return the page to come back to: this one, or for a form that was sent the page that it stood on."""
+    at = request.url if request.method in SAFE_METHODS else urlsplit(request.headers.get("referer", ""))
+    return f"{at.path}?{at.query}" if at.query else at.path or "/"
 
 
 def _rule_broken(request: Request, error: Exception) -> Response:

@@ -975,3 +975,355 @@ SELECT only_staff_write(walled) FROM unnest(ARRAY['attendance_event', 'attendanc
 CREATE POLICY only_staff_remove ON attendance_day AS RESTRICTIVE FOR DELETE TO portillon_app USING (app_person() IS NULL);
 CREATE POLICY only_staff_remove ON staff AS RESTRICTIVE FOR DELETE TO portillon_app USING (app_person() IS NULL);
 CREATE POLICY only_staff_remove ON class_teacher AS RESTRICTIVE FOR DELETE TO portillon_app USING (app_person() IS NULL);
+-- Signing in: passkeys, passwords, activation letters, proved addresses; what a session proved, and how far it reaches.
+-- Whatever an office gives out (a link, a letter, a pairing code) opens its own district only, and so does a passkey or a
+-- password that was made on the strength of it, until the person proves the address beside the login (docs/sign-in.md).
+
+-- ---------------------------------------------------------------------------------------------- logins and sessions
+
+-- An address counts once among those that were proved. What an office wrote without proof joins nobody to anybody.
+ALTER TABLE login
+    ADD COLUMN email_proved_at timestamptz,
+    ADD CONSTRAINT login_proof_of_something CHECK (email_proved_at IS NULL OR email IS NOT NULL),
+    DROP CONSTRAINT login_email_once;
+CREATE UNIQUE INDEX login_email_once ON login (email) WHERE email_proved_at IS NOT NULL;
+CREATE INDEX login_by_email ON login (email);
+
+-- A passkey (WebAuthn). It opens the door at which it was made; only_district: and that district alone.
+-- handle: what the authenticator keeps beside the key, a hash that names nobody. Retention: while it is not removed.
+CREATE TABLE passkey (
+    id            uuid        NOT NULL CONSTRAINT passkey_pkey PRIMARY KEY,
+    login_id      uuid        NOT NULL CONSTRAINT passkey_of_login REFERENCES login ON DELETE CASCADE,
+    door          text        NOT NULL CONSTRAINT passkey_door_known CHECK (door IN ('family', 'school', 'fleet')),
+    only_district uuid        CONSTRAINT passkey_in_district REFERENCES district,
+    credential    bytea       NOT NULL CONSTRAINT passkey_credential CHECK (octet_length(credential) BETWEEN 16 AND 1023),
+    handle        bytea       NOT NULL CONSTRAINT passkey_handle CHECK (octet_length(handle) = 32),
+    public_key    bytea       NOT NULL CONSTRAINT passkey_public_key CHECK (octet_length(public_key) BETWEEN 32 AND 1024),
+    counter       bigint      NOT NULL CONSTRAINT passkey_counter CHECK (counter BETWEEN 0 AND 4294967295),
+    name          text        NOT NULL CONSTRAINT passkey_named CHECK (name <> '' AND length(name) <= 60),
+    created_at    timestamptz NOT NULL,
+    used_at       timestamptz NOT NULL,
+    CONSTRAINT passkey_credential_once UNIQUE (credential),
+    -- A member of staff works for one district at a time: what opens its pages never opens another's.
+    CONSTRAINT passkey_of_staff_confined CHECK (door = 'family' OR only_district IS NOT NULL)
+);
+CREATE INDEX passkey_of_login_index ON passkey (login_id);
+
+-- A counter that went back is a copied authenticator: refused by the database as well, whatever the code forgets.
+CREATE FUNCTION refuse_passkey_change() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+    IF NEW.counter < OLD.counter OR (OLD.counter > 0 AND NEW.counter = OLD.counter AND NEW.used_at > OLD.used_at)
+       OR NEW.public_key <> OLD.public_key OR NEW.credential <> OLD.credential OR NEW.door <> OLD.door THEN
+        RAISE EXCEPTION 'a passkey only moves forward'
+            USING ERRCODE = '23001', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER passkey_only_forward BEFORE UPDATE ON passkey FOR EACH ROW EXECUTE FUNCTION refuse_passkey_change();
+
+-- What a browser must sign: once, within minutes, in the session that asked. Only its hash is kept.
+CREATE TABLE passkey_challenge (
+    challenge_hash bytea       NOT NULL CONSTRAINT passkey_challenge_pkey PRIMARY KEY
+                               CONSTRAINT passkey_challenge_hashed CHECK (octet_length(challenge_hash) = 32),
+    purpose        text        NOT NULL CONSTRAINT passkey_challenge_purpose CHECK (purpose IN ('make', 'enter', 'prove')),
+    session_hash   bytea       CONSTRAINT passkey_challenge_session CHECK (octet_length(session_hash) = 32),
+    expires_at     timestamptz NOT NULL,
+    CONSTRAINT passkey_challenge_in_session CHECK ((purpose = 'enter') = (session_hash IS NULL))
+);
+
+-- A password, for families who want one: argon2id, never the words. Retention: while it is not removed.
+CREATE TABLE password (
+    login_id      uuid        NOT NULL CONSTRAINT password_pkey PRIMARY KEY
+                              CONSTRAINT password_of_login REFERENCES login ON DELETE CASCADE,
+    only_district uuid        CONSTRAINT password_in_district REFERENCES district,
+    hash          text        NOT NULL CONSTRAINT password_argon2id CHECK (hash LIKE '$argon2id$%' AND length(hash) <= 200),
+    changed_at    timestamptz NOT NULL
+);
+
+-- Tries to get in, counted for an account, a network address and a school, each as an HMAC. Retention: a day.
+CREATE TABLE sign_in_try (
+    key_hash bytea       NOT NULL CONSTRAINT sign_in_try_pkey PRIMARY KEY
+                         CONSTRAINT sign_in_try_hashed CHECK (octet_length(key_hash) = 32),
+    tries    integer     NOT NULL CONSTRAINT sign_in_try_counted CHECK (tries >= 0),
+    since    timestamptz NOT NULL
+);
+
+-- A link that proves an address: whoever opens it reads that mailbox. Retention: a day after it expired.
+CREATE TABLE address_proof (
+    token_hash   bytea       NOT NULL CONSTRAINT address_proof_pkey PRIMARY KEY
+                             CONSTRAINT address_proof_hashed CHECK (octet_length(token_hash) = 32),
+    login_id     uuid        NOT NULL CONSTRAINT address_proof_of_login REFERENCES login ON DELETE CASCADE,
+    session_hash bytea       NOT NULL CONSTRAINT address_proof_session CHECK (octet_length(session_hash) = 32),
+    email        text        NOT NULL CONSTRAINT address_proof_email CHECK (email = lower(email) AND length(email) <= 254),
+    expires_at   timestamptz NOT NULL,
+    used_at      timestamptz
+);
+
+-- opened_by: how the session was earned. sure_until: until when it counts as proved anew (step-up).
+-- only_district, from 0008, now also without a phone: what a link, a letter or a confined key opened.
+ALTER TABLE session
+    ADD COLUMN id         uuid        NOT NULL DEFAULT gen_random_uuid(),
+    ADD COLUMN opened_by  text        NOT NULL DEFAULT 'link',
+    ADD COLUMN sure_until timestamptz,
+    ADD COLUMN passkey_id uuid        CONSTRAINT session_by_passkey REFERENCES passkey ON DELETE SET NULL,
+    ADD COLUMN browser    text        NOT NULL DEFAULT '',
+    ADD CONSTRAINT session_id_once UNIQUE (id),
+    ADD CONSTRAINT session_opening_known
+        CHECK (opened_by IN ('link', 'demo', 'letter', 'pairing', 'passkey', 'password')),
+    ADD CONSTRAINT session_browser_short CHECK (length(browser) <= 60),
+    DROP CONSTRAINT session_of_phone_whole,
+    ADD CONSTRAINT session_of_phone_whole CHECK (phone_id IS NULL OR only_district IS NOT NULL);
+CREATE INDEX session_of_passkey ON session (passkey_id) WHERE passkey_id IS NOT NULL;
+
+ALTER TABLE sign_in_link
+    ADD COLUMN only_district uuid CONSTRAINT sign_in_link_in_district REFERENCES district;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON passkey, passkey_challenge, password, sign_in_try, address_proof
+    TO portillon_app;
+
+-- ---------------------------------------------------------------------------------------------- activation letters
+
+-- A letter on paper: a code that opens one door once, within 21 days. Only the hash of the code is kept.
+CREATE TABLE activation_letter (
+    district_id uuid        NOT NULL,
+    id          uuid        NOT NULL,
+    person_id   uuid        NOT NULL,
+    door        text        NOT NULL CONSTRAINT activation_letter_door CHECK (door IN ('family', 'school', 'fleet')),
+    code_hash   bytea       NOT NULL CONSTRAINT activation_letter_hashed CHECK (octet_length(code_hash) = 32),
+    issued_by   uuid,
+    issued_at   timestamptz NOT NULL,
+    expires_at  timestamptz NOT NULL,
+    ended_at    timestamptz,
+    used        boolean     NOT NULL DEFAULT false,
+    CONSTRAINT activation_letter_pkey PRIMARY KEY (district_id, id),
+    CONSTRAINT activation_letter_for_person FOREIGN KEY (district_id, person_id) REFERENCES person (district_id, id),
+    CONSTRAINT activation_letter_by_person FOREIGN KEY (district_id, issued_by) REFERENCES person (district_id, id),
+    CONSTRAINT activation_letter_once UNIQUE (code_hash),
+    CONSTRAINT activation_letter_life CHECK (expires_at > issued_at AND expires_at <= issued_at + interval '21 days'),
+    CONSTRAINT activation_letter_used_ended CHECK (NOT used OR ended_at IS NOT NULL),
+    CONSTRAINT activation_letter_not_to_oneself CHECK (issued_by <> person_id)
+);
+-- One letter a person and door is open at any time.
+CREATE UNIQUE INDEX activation_letter_open ON activation_letter (district_id, person_id, door) WHERE ended_at IS NULL;
+SELECT tenant_wall('activation_letter', NULL, 'person_id');
+SELECT only_staff_write('activation_letter');
+REVOKE DELETE ON activation_letter FROM portillon_app;
+CREATE POLICY lookup ON activation_letter FOR SELECT TO portillon_owner USING (true);
+CREATE POLICY purge ON activation_letter FOR DELETE TO portillon_owner USING (true);
+
+-- Whose letter is this? A typed code is all that a browser has; the answer is one row or none.
+CREATE FUNCTION letter_of_code(of_hash bytea, at timestamptz) RETURNS TABLE (district_id uuid, id uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT l.district_id, l.id FROM activation_letter l
+     WHERE l.code_hash = of_hash AND l.ended_at IS NULL AND l.expires_at > at
+$$;
+REVOKE ALL ON FUNCTION letter_of_code(bytea, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION letter_of_code(bytea, timestamptz) TO portillon_app;
+
+-- ---------------------------------------------------------------------------------------------- who stands behind a session
+
+DROP FUNCTION session_places(bytea, text, timestamptz);
+
+-- As before, and: how the session was opened, until when it is sure, and the district it is confined to.
+CREATE FUNCTION session_places(hash bytea, wanted_door text, at timestamptz)
+RETURNS TABLE (login_id uuid, district_id uuid, person_id uuid, given text, family text, language text,
+               role text, school_id uuid, class_id uuid, phone_revoked boolean, opened_by text, opened_at timestamptz,
+               sure_until timestamptz, only_district uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC
+    WITH opened AS (
+        SELECT s.login_id, s.only_district, k.revoked_at IS NOT NULL AS phone_revoked, s.opened_by,
+               s.created_at, s.sure_until
+          FROM session s LEFT JOIN pass_key k ON k.district_id = s.only_district AND k.id = s.phone_id
+         WHERE s.token_hash = hash AND s.door = wanted_door AND s.ended_at IS NULL AND s.expires_at > at
+    ), reached AS (
+        SELECT p.district_id, p.id, p.given, p.family, p.language
+          FROM opened o JOIN person p ON p.login_id = o.login_id
+         WHERE o.only_district IS NULL OR o.only_district = p.district_id
+    ), held AS (
+        SELECT g.district_id, g.person_id, g.role, g.school_id, g.class_id, g.id
+          FROM reached r JOIN role_grant g ON g.district_id = r.district_id AND g.person_id = r.id
+         WHERE g.period @> (at AT TIME ZONE 'UTC')::date
+           AND CASE wanted_door WHEN 'fleet' THEN g.role = 'operator' WHEN 'school' THEN g.role <> 'operator' END
+        UNION ALL
+        SELECT DISTINCT g.district_id, g.person_id, 'guardian', NULL::uuid, NULL::uuid, NULL::uuid
+          FROM reached r JOIN guardianship g ON g.district_id = r.district_id AND g.person_id = r.id
+         WHERE wanted_door = 'family' AND g.period @> (at AT TIME ZONE 'UTC')::date
+        UNION ALL
+        SELECT DISTINCT e.district_id, e.person_id, 'escort', NULL::uuid, NULL::uuid, NULL::uuid
+          FROM reached r JOIN escort_right e ON e.district_id = r.district_id AND e.person_id = r.id
+         WHERE wanted_door = 'family' AND e.kind = 'may_collect' AND e.period @> at
+    )
+    SELECT o.login_id, h.district_id, h.person_id, r.given, r.family, r.language, h.role, h.school_id, h.class_id,
+           o.phone_revoked, o.opened_by, o.created_at, o.sure_until, o.only_district
+      FROM opened o CROSS JOIN held h JOIN reached r ON r.district_id = h.district_id AND r.id = h.person_id
+     ORDER BY h.district_id, h.role, h.id;
+END;
+REVOKE ALL ON FUNCTION session_places(bytea, text, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION session_places(bytea, text, timestamptz) TO portillon_app;
+
+-- As in 0007, and the letters that ended long ago.
+CREATE OR REPLACE FUNCTION purge_by_clock(at timestamptz) RETURNS TABLE (purged text, gone bigint)
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH codes AS (DELETE FROM pairing_code WHERE expires_at < at - interval '1 day' RETURNING 1),
+         letters AS (DELETE FROM dead_letter WHERE last_at < at - interval '90 days' RETURNING 1),
+         alarms AS (DELETE FROM gate_alarm WHERE closed_at < at - interval '400 days' RETURNING 1),
+         activations AS (DELETE FROM activation_letter WHERE expires_at < at - interval '400 days' RETURNING 1)
+    SELECT 'pairing_code', count(*) FROM codes
+    UNION ALL SELECT 'dead_letter', count(*) FROM letters
+    UNION ALL SELECT 'gate_alarm', count(*) FROM alarms
+    UNION ALL SELECT 'activation_letter', count(*) FROM activations
+$$;
+-- Who read or changed what: one chain of lines for each district, never changed. And what a printed card needs.
+
+-- ---------------------------------------------------------------------------------------------- audit
+
+-- A line is written in the transaction of what it tells. n has no gap; head is SHA-256 over the head before and this
+-- line (cloud/audit/model.py), so that a line changed by a superuser shows. Ids only, and no foreign keys: a line
+-- outlives whom it names. role: in which the person acted. Retention: three years, then from its beginning.
+CREATE TABLE audit_log (
+    district_id uuid        NOT NULL CONSTRAINT audit_log_district REFERENCES district (id),
+    n           bigint      NOT NULL CONSTRAINT audit_log_n CHECK (n >= 1),
+    at          timestamptz NOT NULL,
+    by_person   uuid,
+    role        text        NOT NULL CONSTRAINT audit_log_role CHECK (role ~ '^[a-z_]{2,40}$'),
+    action      text        NOT NULL CONSTRAINT audit_log_action CHECK (action ~ '^[a-z][a-z_.]{1,59}$'),
+    thing       text        NOT NULL CONSTRAINT audit_log_thing CHECK (thing ~ '^[a-z][a-z_]{1,39}$'),
+    thing_id    uuid        NOT NULL,
+    child_id    uuid,
+    detail      jsonb       NOT NULL DEFAULT '{}'
+                CONSTRAINT audit_log_detail CHECK (jsonb_typeof(detail) = 'object' AND octet_length(detail::text) <= 2048),
+    head        bytea       NOT NULL CONSTRAINT audit_log_head CHECK (octet_length(head) = 32),
+    CONSTRAINT audit_log_pkey PRIMARY KEY (district_id, n)
+);
+CREATE INDEX audit_log_of_child ON audit_log (district_id, child_id, n DESC) WHERE child_id IS NOT NULL;
+
+-- Where the chain of a district begins since its oldest lines went: after n, with this head.
+CREATE TABLE audit_start (
+    district_id uuid        NOT NULL CONSTRAINT audit_start_pkey PRIMARY KEY
+                            CONSTRAINT audit_start_district REFERENCES district (id),
+    n           bigint      NOT NULL CONSTRAINT audit_start_n CHECK (n >= 1),
+    head        bytea       NOT NULL CONSTRAINT audit_start_head CHECK (octet_length(head) = 32),
+    moved_at    timestamptz NOT NULL
+);
+
+SELECT tenant_wall('audit_log', 'child_id');
+SELECT tenant_wall('audit_start');
+SELECT only_staff_write('audit_log');
+REVOKE UPDATE, DELETE ON audit_log FROM portillon_app;
+REVOKE INSERT, UPDATE, DELETE ON audit_start FROM portillon_app;
+-- What is told to nobody outside: a guardian reads no line about a court order, whoever wrote it.
+CREATE POLICY orders_stay_inside ON audit_log AS RESTRICTIVE FOR SELECT TO portillon_app
+    USING (app_person() IS NULL OR (thing <> 'court_order' AND action NOT LIKE '%order%'));
+CREATE POLICY lookup ON audit_log FOR SELECT TO portillon_owner USING (true);
+CREATE POLICY purge ON audit_log FOR DELETE TO portillon_owner USING (true);
+CREATE POLICY start ON audit_start TO portillon_owner USING (true) WITH CHECK (true);
+
+-- The next number and no other: a hole or a second line of one number is refused also when the lock was forgotten.
+CREATE FUNCTION audit_log_follows() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    IF NEW.n <> 1 + greatest(
+        coalesce((SELECT max(l.n) FROM audit_log l WHERE l.district_id = NEW.district_id), 0),
+        coalesce((SELECT s.n FROM audit_start s WHERE s.district_id = NEW.district_id), 0)) THEN
+        RAISE EXCEPTION 'line % does not follow', NEW.n
+            USING ERRCODE = '23514', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NEW;
+END $$;
+
+-- A line goes only from the beginning of the chain, after that beginning was moved past it.
+CREATE FUNCTION audit_log_goes() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM audit_start s WHERE s.district_id = OLD.district_id AND s.n >= OLD.n) THEN
+        RAISE EXCEPTION 'audit_log is append-only: DELETE refused'
+            USING ERRCODE = '23001', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN OLD;
+END $$;
+REVOKE ALL ON FUNCTION audit_log_follows(), audit_log_goes() FROM PUBLIC;
+
+CREATE TRIGGER audit_log_follows BEFORE INSERT ON audit_log FOR EACH ROW EXECUTE FUNCTION audit_log_follows();
+CREATE TRIGGER audit_log_append_only BEFORE UPDATE ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER audit_log_goes BEFORE DELETE ON audit_log FOR EACH ROW EXECUTE FUNCTION audit_log_goes();
+CREATE TRIGGER audit_log_keep BEFORE TRUNCATE ON audit_log FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- In which role a person acts towards a child (or towards nobody): guardian of it, else what was granted, else escort.
+CREATE FUNCTION audit_role(of_person uuid, of_child uuid, at timestamptz) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC
+    SELECT coalesce(
+        (SELECT 'guardian' FROM guardianship g WHERE g.district_id = app_district() AND g.person_id = of_person
+            AND g.child_id = of_child AND g.period @> (at AT TIME ZONE 'UTC')::date LIMIT 1),
+        (SELECT r.role FROM role_grant r WHERE r.district_id = app_district() AND r.person_id = of_person
+            AND r.period @> (at AT TIME ZONE 'UTC')::date
+          ORDER BY array_position(ARRAY['head', 'office', 'district_officer', 'auditor', 'teacher', 'gate_staff',
+                                        'operator'], r.role) LIMIT 1),
+        (SELECT 'escort' FROM escort_right e WHERE e.district_id = app_district() AND e.person_id = of_person
+            AND e.kind = 'may_collect' AND e.period @> at LIMIT 1),
+        CASE WHEN of_person IS NULL THEN 'system' ELSE 'person' END);
+END;
+
+-- The names of those who read or changed an own child's file: a guardian may know them, office staff as well.
+CREATE FUNCTION audit_names(of_child uuid) RETURNS TABLE (person_id uuid, given text, family text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+BEGIN ATOMIC
+    SELECT p.id, p.given, p.family FROM person p
+     WHERE p.district_id = app_district() AND p.id IN (
+        SELECT l.by_person FROM audit_log l
+         WHERE l.district_id = app_district() AND l.child_id = of_child AND l.thing <> 'court_order')
+       AND (app_person() IS NULL OR of_child IN (SELECT app_children()));
+END;
+
+-- Three years after it was written a line goes; the chain's beginning is moved first, so that what stays still verifies.
+CREATE FUNCTION purge_audit(before timestamptz) RETURNS bigint
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    INSERT INTO audit_start (district_id, n, head, moved_at)
+        SELECT DISTINCT ON (l.district_id) l.district_id, l.n, l.head, l.at FROM audit_log l
+         WHERE l.n < coalesce((SELECT min(k.n) FROM audit_log k
+                                WHERE k.district_id = l.district_id AND k.at >= before), 9223372036854775807)
+         ORDER BY l.district_id, l.n DESC
+    ON CONFLICT ON CONSTRAINT audit_start_pkey
+        DO UPDATE SET n = excluded.n, head = excluded.head, moved_at = excluded.moved_at;
+    WITH gone AS (DELETE FROM audit_log l USING audit_start s
+                   WHERE l.district_id = s.district_id AND l.n <= s.n RETURNING 1)
+    SELECT count(*) FROM gone;
+$$;
+REVOKE ALL ON FUNCTION audit_role(uuid, uuid, timestamptz), audit_names(uuid), purge_audit(timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION audit_role(uuid, uuid, timestamptz), audit_names(uuid), purge_audit(timestamptz) TO portillon_app;
+
+-- ---------------------------------------------------------------------------------------------- cards
+
+-- Where a card opens, who gave it, and why it ended. One running card a person and site, also under races; who lost one
+-- gets the next, which names it. (The table is not ours to change past the wall, so the wall is opened for this moment.)
+ALTER TABLE card NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE credential NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE card
+    ADD COLUMN site      bigint,
+    ADD COLUMN issued_at timestamptz,
+    ADD COLUMN issued_by uuid,
+    ADD COLUMN ended_why text,
+    ADD COLUMN ended_by  uuid,
+    ADD COLUMN replaces  text;
+UPDATE card SET site = c.site, issued_at = c.issued_at,
+                revoked_at = CASE WHEN newer.cti IS NULL THEN card.revoked_at ELSE coalesce(card.revoked_at, now()) END
+  FROM credential c LEFT JOIN LATERAL (
+        SELECT n.cti FROM card k JOIN credential n ON n.district_id = k.district_id AND n.cti = k.cti
+         WHERE k.district_id = c.district_id AND k.person_id = c.person_id AND n.site = c.site
+           AND (n.issued_at, n.cti) > (c.issued_at, c.cti) LIMIT 1) newer ON true
+ WHERE c.district_id = card.district_id AND c.cti = card.cti;
+UPDATE credential SET revoked_at = k.revoked_at FROM card k
+ WHERE k.district_id = credential.district_id AND k.cti = credential.cti AND k.revoked_at IS NOT NULL
+   AND credential.revoked_at IS NULL;
+ALTER TABLE card FORCE ROW LEVEL SECURITY;
+ALTER TABLE credential FORCE ROW LEVEL SECURITY;
+ALTER TABLE card
+    ALTER COLUMN site SET NOT NULL,
+    ALTER COLUMN issued_at SET NOT NULL,
+    ADD CONSTRAINT card_at_site FOREIGN KEY (district_id, site) REFERENCES site (district_id, number),
+    ADD CONSTRAINT card_of_person FOREIGN KEY (district_id, person_id) REFERENCES person (district_id, id),
+    ADD CONSTRAINT card_of_one_credential UNIQUE (district_id, cti),
+    ADD CONSTRAINT card_ended_why CHECK (ended_why IN ('lost', 'replaced', 'taken_back', 'over')),
+    ADD CONSTRAINT card_ended_whole CHECK (revoked_at IS NOT NULL OR (ended_why IS NULL AND ended_by IS NULL)),
+    ADD CONSTRAINT card_replaces FOREIGN KEY (district_id, replaces) REFERENCES card (district_id, serial),
+    ADD CONSTRAINT card_replaced_once UNIQUE (district_id, replaces);
+CREATE UNIQUE INDEX card_one_running ON card (district_id, person_id, site) WHERE revoked_at IS NULL;
