@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import LiteralString
 
+from cloud.audit import service as audit
 from cloud.kit.db import Transaction, many
 
 
@@ -32,6 +33,9 @@ RULES = (
     Rule("role_grant", "13 months after its end: who could read what must stay answerable"),
     Rule("class_teacher", "as enrolment"),
     Rule("login", "with the last person that uses it"),
+    Rule("passkey", "until its holder removes it, else with the login; the public half only"),
+    Rule("password", "until its holder removes it, else with the login; argon2id only"),
+    Rule("activation_letter", "400 days after its end: who was let in by whom must stay answerable; a hash only"),
     Rule("attendance_event", "the school year, then what the district's law adds; dropped by chunks"),
     Rule("attendance_day", "as attendance_event, from which it is derived"),
     Rule("attendance_incident", "until closed, then as attendance_event"),
@@ -48,10 +52,17 @@ RULES = (
     Rule("gate_day", "as attendance_event; holds no person"),
     Rule("dead_letter", "90 days; bytes that nobody could read may name a person by number"),
     Rule("job", "until done; a failed one until somebody looked at it; ids only"),
+    Rule("audit_log", "three years: who read or changed what must stay answerable; the chain's start moves on"),
+    Rule("audit_start", "while the district exists; holds no person"),
     Rule("site_document", "all versions: they prove what a gate was told"),
     Rule("pairing_guess", "one day", timedelta(days=1), "DELETE FROM pairing_guess WHERE since < %(before)s"),
     Rule("session", "90 days after its end", timedelta(days=90),
          "DELETE FROM session WHERE least(expires_at, ended_at) < %(before)s"),
+    Rule("sign_in_try", "a day; hashes only", timedelta(days=1), "DELETE FROM sign_in_try WHERE since < %(before)s"),
+    Rule("passkey_challenge", "an hour after it expired", timedelta(hours=1),
+         "DELETE FROM passkey_challenge WHERE expires_at < %(before)s"),
+    Rule("address_proof", "a day after it expired", timedelta(days=1),
+         "DELETE FROM address_proof WHERE expires_at < %(before)s"),
     Rule("sign_in_link", "a day after it expired", timedelta(days=1),
          "DELETE FROM sign_in_link WHERE expires_at < %(before)s"),
 )  # fmt: skip
@@ -69,6 +80,7 @@ def purge(tx: Transaction, now: datetime) -> dict[str, int]:
     Tenants' tables go through the database's own purge_by_clock (0007_purge.sql): the application may not delete there.
     """
     gone = {row.purged: row.gone for row in many(tx, _Purged, "SELECT purged, gone FROM purge_by_clock(%s)", (now,))}
+    gone["audit_log"] = audit.purge(tx, now)
     for rule in RULES:
         if rule.sql and rule.lives:
             gone[rule.table] = tx.execute(rule.sql, {"before": now - rule.lives}).rowcount

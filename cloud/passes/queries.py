@@ -213,12 +213,15 @@ def insert_credential(tx: Transaction, district_id: UUID, issued: Issued, kid: b
     )  # fmt: skip
 
 
-def insert_card(tx: Transaction, district_id: UUID, serial: str, cti: bytes, person_id: UUID) -> None:
+def insert_card(tx: Transaction, district_id: UUID, serial: str, issued: Issued, by: UUID | None,
+                replaces: str | None) -> None:  # fmt: skip
     tx.execute(
-        """INSERT INTO card (district_id, serial, cti, person_id)
-           VALUES (%(district_id)s, %(serial)s, %(cti)s, %(person_id)s)""",
-        {"district_id": district_id, "serial": serial, "cti": cti, "person_id": person_id},
-    )
+        """INSERT INTO card (district_id, serial, cti, person_id, site, issued_at, issued_by, replaces)
+           VALUES (%(district_id)s, %(serial)s, %(cti)s, %(person_id)s, %(site)s, %(issued_at)s, %(by)s,
+                   %(replaces)s)""",
+        {"district_id": district_id, "serial": serial, "cti": issued.cti, "person_id": issued.person_id,
+         "site": issued.site, "issued_at": issued.issued_at, "by": by, "replaces": replaces},
+    )  # fmt: skip
 
 
 def revoke_credential(tx: Transaction, district_id: UUID, cti: bytes, now: datetime) -> int | None:

@@ -245,9 +245,13 @@ def offers(tx: Transaction, ring: KeyRing, district_id: UUID, phone: Phone, now:
 
 
 def issue_card_for(
-    tx: Transaction, ring: KeyRing, district_id: UUID, person_id: UUID, site: int, now: datetime
-) -> Issued:
-    """Issue the bytes of a printed card for everything this adult may do at a site. Raises Refused("NOT_FOUND")."""
+    tx: Transaction, ring: KeyRing, district_id: UUID, person_id: UUID, site: int, now: datetime, *,
+    by: UUID | None = None, replaces: str | None = None,
+) -> Issued:  # fmt: skip
+    """Issue the bytes of a printed card for everything this adult may do at a site. Raises Refused("NOT_FOUND").
+
+    One runs at a time: the database refuses a second (card_one_running). Its pages ask cloud/passes/cards instead.
+    """
     groups = grouped_by_site(queries.rights(tx, district_id, now, person_id=person_id, site=site))
     if not groups:
         raise Refused("NOT_FOUND")
@@ -259,7 +263,7 @@ def issue_card_for(
     issued = Issued(cti, "card", person_id, None, site, holder, rights, body, now, now + CARD_LIFE)
     queries.insert_credential(tx, district_id, issued, kid_of(bytes(key.verify_key)))
     serial = "".join(secrets.choice(SERIAL_LETTERS) for _ in range(8))
-    queries.insert_card(tx, district_id, serial, cti, person_id)
+    queries.insert_card(tx, district_id, serial, issued, by, replaces)
     return issued
 
 
