@@ -75,7 +75,9 @@ def _made(server: RunningDatabase, template: str) -> Iterator[Clone]:
     name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(  # files, not a log of every block
+                sql.Identifier(name), sql.Identifier(template)
+            )
         )
         yield Clone(name, server.app_url(name), server.database_url(name))
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

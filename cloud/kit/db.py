@@ -107,7 +107,11 @@ class Database:
             raise DatabaseAway(str(error).strip()) from error
 
     def refuse_strong_role(self) -> None:
-        """Raise TenantRefused when this role could read past the wall. Called once before serving people."""
+        """Raise TenantRefused when this role could read past the wall. Called before serving people, and by /health.
+
+        Connects past the pool first: a server that is not there says so at once, where the pool would wait for it.
+        """
+        self.reach()
         with self.untenanted() as tx:
             strong = one(
                 tx, bool, "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
