@@ -4,12 +4,32 @@ A service of this slice; per child and person, never on the person. The gate lea
 (cloud/passes/policy.py): outside their days a guardian's pass asks staff, or is refused where the calendar denies.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import LiteralString
 from uuid import UUID
 
-from cloud.kit.db import Transaction
+from cloud.audit import service as audit
+from cloud.kit.clock import school_day
+from cloud.kit.db import RuleBroken, Transaction, many, one_or_none
+from cloud.kit.errors import Refused
+from cloud.kit.ids import new_id
+from cloud.people.escorts import rights_changed
 from cloud.people.model import CustodyCalendar, CustodyException
+from cloud.people.refusals import PeopleRefused
+
+WEEKS_MAX = 8  # custody_calendar_of_weeks
+WEEKDAYS_MASK_MAX = 127
+REFUSALS = {
+    "custody_calendar_by_the_school": "NOT_OF_THIS_SCHOOL",
+    "custody_exception_by_the_school": "NOT_OF_THIS_SCHOOL",
+}
+
+CALENDAR: LiteralString = """
+    SELECT k.child_id, k.person_id, p.given, p.family, k.cycle, k.first_monday, k.denies, lower(k.period) AS first_day,
+           upper(k.period) AS last_day
+    FROM custody_calendar k JOIN person p ON p.district_id = k.district_id AND p.id = k.person_id
+    WHERE k.district_id = %(district)s AND k.child_id = %(child)s AND k.period @> %(day)s"""
 
 
 def put_custody(
@@ -23,14 +43,40 @@ def put_custody(
 
     Raises PeopleRefused: CYCLE_WRONG, NOT_OF_THIS_SCHOOL; Refused("NOT_FOUND") where the person is no guardian.
     """
-    raise NotImplementedError
+    weeks = [int(week) for week in cycle]
+    if not 1 <= len(weeks) <= WEEKS_MAX or first_monday.weekday() != 0:
+        raise PeopleRefused("CYCLE_WRONG")
+    if not all(0 <= week <= WEEKDAYS_MASK_MAX for week in weeks):
+        raise PeopleRefused("CYCLE_WRONG")
+    today = _today(tx, district_id, child_id, person_id, now)
+    values = {"district": district_id, "id": new_id(now), "child": child_id, "person": person_id, "cycle": weeks,
+              "first": first_monday, "denies": denies, "day": today, "by": by, "now": now}  # fmt: skip
+    _end(tx, values)
+    _write(
+        tx,
+        """INSERT INTO custody_calendar (district_id, id, child_id, person_id, cycle, first_monday, denies, period,
+                                         set_by, set_at)
+           VALUES (%(district)s, %(id)s, %(child)s, %(person)s, %(cycle)s::smallint[], %(first)s, %(denies)s,
+                   daterange(%(day)s, NULL), %(by)s, %(now)s)""", values,
+    )  # fmt: skip
+    _told(tx, district_id, child_id, person_id, by, "custody.put", {"weeks": len(weeks), "denies": int(denies)}, now)
+    [calendar] = [one for one in custody_of_child(tx, district_id, child_id, today) if one.person_id == person_id]
+    return calendar
 
 
 def end_custody(
     tx: Transaction, district_id: UUID, *, child_id: UUID, person_id: UUID, by: UUID, now: datetime
 ) -> bool:
-    """End a calendar today: rights alone decide from now on. Return whether one ran."""
-    raise NotImplementedError
+    """End a calendar: from today on rights alone decide. Return whether one ran.
+
+    Raises PeopleRefused("NOT_OF_THIS_SCHOOL"), Refused("NOT_FOUND").
+    """
+    today = _today(tx, district_id, child_id, person_id, now)
+    ended = _end(tx, {"district": district_id, "child": child_id, "person": person_id, "day": today, "by": by,
+                      "now": now})  # fmt: skip
+    if ended:
+        _told(tx, district_id, child_id, person_id, by, "custody.end", {}, now)
+    return ended > 0
 
 
 def put_custody_exception(
@@ -41,14 +87,86 @@ def put_custody_exception(
 
     Raises PeopleRefused: NOT_OF_THIS_SCHOOL, DATES_BACKWARDS (a day before today); Refused("NOT_FOUND").
     """
-    raise NotImplementedError
+    if day < _today(tx, district_id, child_id, person_id, now):
+        raise PeopleRefused("DATES_BACKWARDS")
+    values = {"district": district_id, "child": child_id, "person": person_id, "day": day, "has": bool(has_child),
+              "by": by, "now": now}  # fmt: skip
+    _write(
+        tx,
+        """INSERT INTO custody_exception (district_id, child_id, person_id, day, has_child, set_by, set_at)
+           VALUES (%(district)s, %(child)s, %(person)s, %(day)s, %(has)s, %(by)s, %(now)s)
+           ON CONFLICT (district_id, child_id, person_id, day)
+           DO UPDATE SET has_child = excluded.has_child, set_by = excluded.set_by, set_at = excluded.set_at""", values,
+    )  # fmt: skip
+    if has_child is None:  # Written first, so that the database has said whether this person may.
+        tx.execute(
+            """DELETE FROM custody_exception WHERE district_id = %(district)s AND child_id = %(child)s
+                 AND person_id = %(person)s AND day = %(day)s""", values,
+        )  # fmt: skip
+    detail: dict[str, str | int] = {"day": day.isoformat(), "has": "" if has_child is None else int(has_child)}
+    _told(tx, district_id, child_id, person_id, by, "custody.exception", detail, now)
 
 
 def custody_of_child(tx: Transaction, district_id: UUID, child_id: UUID, day: date) -> list[CustodyCalendar]:
     """Return the calendars that hold on a local date, by name of the guardian."""
-    raise NotImplementedError
+    return many(
+        tx, CustodyCalendar, CALENDAR + " ORDER BY p.family, p.given, p.id",
+        {"district": district_id, "child": child_id, "day": day},
+    )  # fmt: skip
 
 
 def exceptions_of_child(tx: Transaction, district_id: UUID, child_id: UUID, first_day: date) -> list[CustodyException]:
     """Return the exceptions from a day on, by day."""
-    raise NotImplementedError
+    return many(
+        tx, CustodyException,
+        """SELECT child_id, person_id, day, has_child FROM custody_exception WHERE district_id = %(district)s
+             AND child_id = %(child)s AND day >= %(day)s ORDER BY day, person_id""",
+        {"district": district_id, "child": child_id, "day": first_day},
+    )  # fmt: skip
+
+
+def _today(tx: Transaction, district_id: UUID, child_id: UUID, person_id: UUID, now: datetime) -> date:
+    """Return the local date at the school of a child whose guardian this person is, else Refused("NOT_FOUND")."""
+    timezone = one_or_none(
+        tx, str,
+        """SELECT s.timezone FROM enrolment e
+           JOIN school s ON s.district_id = e.district_id AND s.id = e.school_id
+           JOIN guardianship g ON g.district_id = e.district_id AND g.child_id = e.child_id
+                              AND g.person_id = %(person)s
+                              AND g.period @> (%(now)s::timestamptz AT TIME ZONE 'UTC')::date
+           WHERE e.district_id = %(district)s AND e.child_id = %(child)s
+             AND e.period @> (%(now)s::timestamptz AT TIME ZONE 'UTC')::date ORDER BY s.id LIMIT 1""",
+        {"district": district_id, "child": child_id, "person": person_id, "now": now},
+    )  # fmt: skip
+    if timezone is None:
+        raise Refused("NOT_FOUND")
+    return school_day(now, timezone)
+
+
+def _end(tx: Transaction, values: dict[str, object]) -> int:
+    """End what runs today or is to begin; one that was set today never held: its period is empty."""
+    return _write(
+        tx,
+        """UPDATE custody_calendar SET period = period * daterange(NULL, %(day)s), set_by = %(by)s, set_at = %(now)s
+           WHERE district_id = %(district)s AND child_id = %(child)s AND person_id = %(person)s
+             AND period && daterange(%(day)s, NULL)""", values,
+    )  # fmt: skip
+
+
+def _write(tx: Transaction, statement: LiteralString, values: dict[str, object]) -> int:
+    try:
+        with tx.transaction():
+            return tx.execute(statement, values).rowcount
+    except RuleBroken as broken:
+        if broken.constraint in REFUSALS:
+            raise PeopleRefused(REFUSALS[broken.constraint]) from broken
+        raise
+
+
+def _told(
+    tx: Transaction, district_id: UUID, child_id: UUID, person_id: UUID, by: UUID, action: str,
+    detail: Mapping[str, str | int], now: datetime,
+) -> None:  # fmt: skip
+    rights_changed(tx, district_id, child_id, now)
+    audit.record(tx, district_id, action=action, by=by, thing="custody_calendar", thing_id=person_id, child_id=child_id,
+                 detail=detail, now=now)  # fmt: skip

@@ -4,7 +4,8 @@ A guardian decides, an escort collects (glossary). Both are persons; the tie is 
 property of the person (MODEL.md). A right to collect takes one of five slots (I1).
 """
 
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from uuid import UUID
@@ -67,18 +68,6 @@ class ChildOfGuardian:
     timezone: str
     class_id: UUID | None
     class_name: str | None
-
-
-@dataclass(frozen=True)
-class EscortOfChild:
-    """A right to collect that runs now. weekdays: bit 0 Monday to bit 6 Sunday."""
-
-    child_id: UUID
-    person_id: UUID
-    given: str
-    family: str
-    slot: int
-    weekdays: int
 
 
 @dataclass(frozen=True)
@@ -210,7 +199,7 @@ class CustodyCalendar:
     person_id: UUID
     given: str
     family: str
-    cycle: tuple[int, ...]
+    cycle: Sequence[int]
     first_monday: date
     denies: bool
     first_day: date
@@ -300,6 +289,11 @@ class WorkingHours:
     weekday: int
     starts: time
     ends: time
+
+
+def is_writable(text: str) -> bool:
+    """Whether a line of text can be stored and shown: no control characters, no halves of a character."""
+    return not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
 
 
 def may_collect_on(weekdays: int, day: date) -> bool:

@@ -1,5 +1,6 @@
-"""SQL of children, persons, staff, guardianships, enrolments and escort rights. Private to people/service.py."""
+"""SQL of children, persons, staff, guardianships and enrolments. Private to people/service.py."""
 
+from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
@@ -7,12 +8,24 @@ from cloud.kit.db import Transaction, many, one, one_or_none
 from cloud.people.model import (
     ChildInClass,
     ChildOfGuardian,
-    EscortOfChild,
+    EnrolledAt,
     GuardianOfChild,
     Person,
     StaffMember,
     Tie,
 )
+
+
+@dataclass(frozen=True)
+class ChildWithAddress:
+    """A child's own row and address, as far as this reader may see it."""
+
+    id: UUID
+    given: str
+    family: str
+    birth: date | None
+    protected: bool
+    address: str
 
 
 def put_person(tx: Transaction, district_id: UUID, person_id: UUID, sourced_id: str, given: str, family: str,
@@ -103,26 +116,77 @@ def insert_enrolment(tx: Transaction, district_id: UUID, enrolment_id: UUID, chi
     )
 
 
-def sites_of_child(tx: Transaction, district_id: UUID, child_id: UUID, day: date) -> list[int]:
-    return many(
-        tx, int,
-        "SELECT DISTINCT s.site FROM enrolment e"
-        " JOIN school s ON s.district_id = e.district_id AND s.id = e.school_id"
-        " WHERE e.district_id = %(district)s AND e.child_id = %(child)s AND e.period && daterange(%(day)s, NULL)"
-        " ORDER BY s.site",
-        {"district": district_id, "child": child_id, "day": day},
-    )
-
-
-def children_of_school(tx: Transaction, district_id: UUID, school_id: UUID, day: date) -> list[ChildInClass]:
+def children_of_school(tx: Transaction, district_id: UUID, school_id: UUID, day: date, protected_too: bool
+                       ) -> list[ChildInClass]:
     return many(
         tx, ChildInClass,
         "SELECT c.id, c.given, c.family, e.school_id, e.class_id, k.name AS class_name FROM enrolment e"
         " JOIN child c ON c.district_id = e.district_id AND c.id = e.child_id"
         " LEFT JOIN class k ON k.district_id = e.district_id AND k.id = e.class_id"
         " WHERE e.district_id = %(district)s AND e.school_id = %(school)s AND e.period @> %(day)s"
-        " ORDER BY k.name, c.given, c.family, c.id",
-        {"district": district_id, "school": school_id, "day": day},
+        " AND (%(protected)s OR NOT c.protected) ORDER BY k.name, c.given, c.family, c.id",
+        {"district": district_id, "school": school_id, "day": day, "protected": protected_too},
+    )
+
+
+def find_children(tx: Transaction, district_id: UUID, school_id: UUID, words: list[str], now: datetime,
+                  protected_too: bool) -> list[ChildInClass]:
+    return many(
+        tx, ChildInClass,
+        "SELECT c.id, c.given, c.family, e.school_id, e.class_id, k.name AS class_name FROM enrolment e"
+        " JOIN child c ON c.district_id = e.district_id AND c.id = e.child_id"
+        " LEFT JOIN class k ON k.district_id = e.district_id AND k.id = e.class_id"
+        " WHERE e.district_id = %(district)s AND e.school_id = %(school)s"
+        " AND e.period @> (%(now)s::timestamptz AT TIME ZONE 'UTC')::date AND (%(protected)s OR NOT c.protected)"
+        " AND NOT EXISTS (SELECT FROM unnest(%(words)s::text[]) AS word"
+        " WHERE strpos(lower(c.given || ' ' || c.family), word) = 0)"
+        " ORDER BY c.family, c.given, c.id LIMIT 50",
+        {"district": district_id, "school": school_id, "now": now, "words": words, "protected": protected_too},
+    )
+
+
+def child_with_address(tx: Transaction, district_id: UUID, child_id: UUID) -> ChildWithAddress | None:
+    return one_or_none(
+        tx, ChildWithAddress,
+        "SELECT c.id, c.given, c.family, c.birth, c.protected, coalesce(a.address, '') AS address FROM child c"
+        " LEFT JOIN child_address a ON a.district_id = c.district_id AND a.child_id = c.id"
+        " WHERE c.district_id = %(district)s AND c.id = %(child)s",
+        {"district": district_id, "child": child_id},
+    )
+
+
+def places_of_child(tx: Transaction, district_id: UUID, child_id: UUID, now: datetime) -> list[EnrolledAt]:
+    return many(
+        tx, EnrolledAt,
+        "SELECT e.school_id, s.name AS school_name, s.site, s.timezone, e.class_id, k.name AS class_name"
+        " FROM enrolment e JOIN school s ON s.district_id = e.district_id AND s.id = e.school_id"
+        " LEFT JOIN class k ON k.district_id = e.district_id AND k.id = e.class_id"
+        " WHERE e.district_id = %(district)s AND e.child_id = %(child)s"
+        " AND e.period @> (%(now)s::timestamptz AT TIME ZONE 'UTC')::date ORDER BY s.id",
+        {"district": district_id, "child": child_id, "now": now},
+    )
+
+
+def is_guardian_asking(tx: Transaction) -> bool:
+    return one(tx, bool, "SELECT app_person() IS NOT NULL")
+
+
+def works_for_school_of(tx: Transaction, district_id: UUID, child_id: UUID, by: UUID, now: datetime) -> bool:
+    return one(tx, bool, "SELECT works_for_school_of(%s, %s, %s, %s)", (district_id, child_id, by, now))
+
+
+def protect_child(tx: Transaction, district_id: UUID, child_id: UUID, protected: bool) -> None:
+    tx.execute(
+        "UPDATE child SET protected = %(protected)s WHERE district_id = %(district)s AND id = %(child)s",
+        {"district": district_id, "child": child_id, "protected": protected},
+    )
+
+
+def put_address(tx: Transaction, district_id: UUID, child_id: UUID, address: str) -> None:
+    tx.execute(
+        "INSERT INTO child_address (district_id, child_id, address) VALUES (%(district)s, %(child)s, %(address)s)"
+        " ON CONFLICT (district_id, child_id) DO UPDATE SET address = excluded.address",
+        {"district": district_id, "child": child_id, "address": address},
     )
 
 
@@ -186,57 +250,9 @@ def children_of_guardian(tx: Transaction, district_id: UUID, person_id: UUID, da
         " JOIN school s ON s.district_id = e.district_id AND s.id = e.school_id"
         " LEFT JOIN class k ON k.district_id = e.district_id AND k.id = e.class_id"
         " WHERE g.district_id = %(district)s AND g.person_id = %(person)s AND g.period @> %(day)s AND g.may_read"
+        " AND NOT is_hidden_from(g.district_id, g.child_id, g.person_id, now())"
         " ORDER BY c.birth DESC NULLS LAST, c.given, c.id",
         {"district": district_id, "person": person_id, "day": day},
-    )
-
-
-def taken_slots(tx: Transaction, district_id: UUID, child_id: UUID, now: datetime) -> list[int]:
-    return many(
-        tx, int,
-        "SELECT slot FROM escort_right WHERE district_id = %(district)s AND child_id = %(child)s"
-        " AND kind = 'may_collect' AND (period && tstzrange(%(now)s, NULL))",
-        {"district": district_id, "child": child_id, "now": now},
-    )
-
-
-def running_right(tx: Transaction, district_id: UUID, child_id: UUID, person_id: UUID, now: datetime) -> UUID | None:
-    return one_or_none(
-        tx, UUID,
-        "SELECT id FROM escort_right WHERE district_id = %(district)s AND child_id = %(child)s"
-        " AND person_id = %(person)s AND kind = 'may_collect' AND period @> %(now)s",
-        {"district": district_id, "child": child_id, "person": person_id, "now": now},
-    )
-
-
-def insert_right(tx: Transaction, district_id: UUID, right_id: UUID, child_id: UUID, person_id: UUID, slot: int,
-                 weekdays: int, start: datetime) -> None:
-    tx.execute(
-        "INSERT INTO escort_right (district_id, id, child_id, person_id, kind, slot, weekdays, period)"
-        " VALUES (%(district)s, %(id)s, %(child)s, %(person)s, 'may_collect', %(slot)s, %(weekdays)s,"
-        " tstzrange(%(start)s, NULL))",
-        {"district": district_id, "id": right_id, "child": child_id, "person": person_id, "slot": slot,
-         "weekdays": weekdays, "start": start},
-    )
-
-
-def end_right(tx: Transaction, district_id: UUID, child_id: UUID, person_id: UUID, now: datetime) -> int:
-    return tx.execute(
-        "UPDATE escort_right SET period = tstzrange(lower(period), %(now)s)"
-        " WHERE district_id = %(district)s AND child_id = %(child)s AND person_id = %(person)s"
-        " AND kind = 'may_collect' AND period @> %(now)s AND lower(period) < %(now)s",
-        {"district": district_id, "child": child_id, "person": person_id, "now": now},
-    ).rowcount
-
-
-def escorts_of_child(tx: Transaction, district_id: UUID, child_id: UUID, now: datetime) -> list[EscortOfChild]:
-    return many(
-        tx, EscortOfChild,
-        "SELECT r.child_id, r.person_id, p.given, p.family, r.slot, r.weekdays FROM escort_right r"
-        " JOIN person p ON p.district_id = r.district_id AND p.id = r.person_id"
-        " WHERE r.district_id = %(district)s AND r.child_id = %(child)s AND r.kind = 'may_collect'"
-        " AND r.period @> %(now)s ORDER BY r.slot",
-        {"district": district_id, "child": child_id, "now": now},
     )
 
 

@@ -4,28 +4,32 @@ Every `put_…` is idempotent by the key of the source system or by what it ties
 caller's question to identity/may.py; whether the row may exist is the database's (I1, I2, I13).
 """
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from uuid import UUID
 
-from cloud.kit.db import RuleBroken, Transaction
+from cloud.audit import service as audit
+from cloud.kit.clock import school_day
+from cloud.kit.db import Transaction
 from cloud.kit.errors import Refused
 from cloud.kit.ids import new_id
-from cloud.kit.jobs import happened
-from cloud.people import queries
+from cloud.people import corrections, custody, queries
+from cloud.people.escorts import end_escort_right, escorts_of_child, give_escort_right, rights_changed
 from cloud.people.model import (
-    ESCORT_SLOTS,
     ChildFile,
     ChildInClass,
     ChildOfGuardian,
-    EscortOfChild,
     GuardianOfChild,
     Person,
     StaffMember,
     Tie,
+    is_writable,
 )
 from cloud.people.refusals import PeopleRefused
 
-__all__ = ["PeopleRefused"]
+__all__ = ["PeopleRefused", "end_escort_right", "escorts_of_child", "give_escort_right"]
+
+WORDS_MAX = 5  # of a search; more are not looked for
+ADDRESS_CHARACTERS_MAX = 300  # child_address_length
 
 
 def put_person(tx: Transaction, district_id: UUID, *, sourced_id: str, given: str, family: str, language: str,
@@ -73,9 +77,11 @@ def enrol(tx: Transaction, district_id: UUID, child_id: UUID, school_id: UUID, c
             queries.change_class(tx, district_id, enrolment_id, class_id)
 
 
-def children_of_school(tx: Transaction, district_id: UUID, school_id: UUID, day: date) -> list[ChildInClass]:
-    """Return who is enrolled on a local date, by class and first name: whom the day sheet expects."""
-    return queries.children_of_school(tx, district_id, school_id, day)
+def children_of_school(
+    tx: Transaction, district_id: UUID, school_id: UUID, day: date, *, protected_too: bool = False
+) -> list[ChildInClass]:
+    """Return who is enrolled on a local date, by class and first name. protected_too: as child_file."""
+    return queries.children_of_school(tx, district_id, school_id, day, protected_too)
 
 
 def child_file(
@@ -87,7 +93,19 @@ def child_file(
     office and head of the school may; a guardian may always open their own. Staff pages write the access log.
     Raises Refused("NOT_FOUND"), also for a child enrolled nowhere and for a protected one.
     """
-    raise NotImplementedError
+    child = queries.child_with_address(tx, district_id, child_id)
+    places = queries.places_of_child(tx, district_id, child_id, now)
+    if child is None or not places or (child.protected and not (protected_too or queries.is_guardian_asking(tx))):
+        raise Refused("NOT_FOUND")
+    today = school_day(now, places[0].timezone)
+    return ChildFile(
+        child.id, child.given, child.family, child.birth, child.protected, child.address, tuple(places),
+        tuple(queries.guardians_of_child(tx, district_id, child_id, today)),
+        tuple(escorts_of_child(tx, district_id, child_id, now)),
+        tuple(custody.custody_of_child(tx, district_id, child_id, today)),
+        tuple(custody.exceptions_of_child(tx, district_id, child_id, today)),
+        tuple(corrections.corrections_of_child(tx, district_id, child_id)),
+    )
 
 
 def find_children(
@@ -97,7 +115,8 @@ def find_children(
 
     protected_too: as child_file; without it a protected child is in no answer, whatever is searched for.
     """
-    raise NotImplementedError
+    wanted = [word for word in words.casefold().split() if is_writable(word)][:WORDS_MAX]
+    return queries.find_children(tx, district_id, school_id, wanted, now, protected_too)
 
 
 def protect_child(
@@ -107,13 +126,37 @@ def protect_child(
 
     Raises PeopleRefused("NOT_OF_THIS_SCHOOL"), Refused("NOT_FOUND").
     """
-    raise NotImplementedError
+    _require_school(tx, district_id, child_id, by, now)
+    queries.protect_child(tx, district_id, child_id, protected)
+    audit.record(tx, district_id, action="child.protect" if protected else "child.unprotect", by=by, thing="child",
+                 thing_id=child_id, child_id=child_id, now=now)  # fmt: skip
+
+
+def put_address(tx: Transaction, district_id: UUID, *, child_id: UUID, address: str, by: UUID, now: datetime) -> None:
+    """Write where a child lives, as the office knows it.
+
+    Raises PeopleRefused("NOT_OF_THIS_SCHOOL"), Refused("NOT_FOUND"), Refused("BAD_INPUT") where empty or too long.
+    """
+    address = " ".join(address.split())
+    if not address or len(address) > ADDRESS_CHARACTERS_MAX or not is_writable(address):
+        raise Refused("BAD_INPUT")
+    _require_school(tx, district_id, child_id, by, now)
+    queries.put_address(tx, district_id, child_id, address)
+    audit.record(tx, district_id, action="child.address", by=by, thing="child", thing_id=child_id, child_id=child_id,
+                 now=now)  # fmt: skip
+
+
+def _require_school(tx: Transaction, district_id: UUID, child_id: UUID, by: UUID, now: datetime) -> None:
+    if not queries.places_of_child(tx, district_id, child_id, now):
+        raise Refused("NOT_FOUND")
+    if not queries.works_for_school_of(tx, district_id, child_id, by, now):
+        raise PeopleRefused("NOT_OF_THIS_SCHOOL")
 
 
 def tie_guardian(tx: Transaction, district_id: UUID, tie: Tie) -> None:
     """Make a person guardian of a child, or bring the running tie up to date. Collecting is a separate right."""
     if queries.change_guardianship(tx, district_id, tie):
-        _rights_changed(tx, district_id, tie.child_id, tie.first_day)
+        rights_changed(tx, district_id, tie.child_id, datetime.combine(tie.first_day, time(), UTC))
     elif not queries.is_tied(tx, district_id, tie):
         queries.insert_guardianship(tx, district_id, new_id(), tie)
 
@@ -128,45 +171,6 @@ def children_of_guardian(tx: Transaction, district_id: UUID, person_id: UUID, da
     return queries.children_of_guardian(tx, district_id, person_id, day)
 
 
-def give_escort_right(tx: Transaction, district_id: UUID, child_id: UUID, person_id: UUID, now: datetime, *,
-                      weekdays: int = 127) -> UUID:
-    """Let a person collect a child from now on, in the lowest free slot of five (I1).
-
-    Raises PeopleRefused: ESCORTS_FULL, or ESCORT_FORBIDDEN where a prohibition runs (I2). A right that runs already is
-    returned. Two sessions that race for one slot: the loser tries the next free one.
-    """
-    running = queries.running_right(tx, district_id, child_id, person_id, now)
-    if running is not None:
-        return running
-    taken = set(queries.taken_slots(tx, district_id, child_id, now))
-    for slot in (slot for slot in ESCORT_SLOTS if slot not in taken):
-        right_id = new_id(now)
-        try:
-            with tx.transaction():
-                queries.insert_right(tx, district_id, right_id, child_id, person_id, slot, weekdays, now)
-        except RuleBroken as broken:
-            if broken.constraint == "escort_right_never_against_order":
-                raise PeopleRefused("ESCORT_FORBIDDEN") from broken
-            if broken.constraint != "escort_right_five_at_most":
-                raise
-            continue
-        return right_id
-    raise PeopleRefused("ESCORTS_FULL")
-
-
-def end_escort_right(tx: Transaction, district_id: UUID, child_id: UUID, person_id: UUID, now: datetime) -> bool:
-    """End a running right at this moment; its slot is free from then on. Return whether one ran."""
-    ended = queries.end_right(tx, district_id, child_id, person_id, now) > 0
-    if ended:
-        _rights_changed(tx, district_id, child_id, now.date())
-    return ended
-
-
-def escorts_of_child(tx: Transaction, district_id: UUID, child_id: UUID, now: datetime) -> list[EscortOfChild]:
-    """Return who may collect the child at this moment, by slot. Weekdays are the caller's to apply."""
-    return queries.escorts_of_child(tx, district_id, child_id, now)
-
-
 def appoint_teacher(tx: Transaction, district_id: UUID, class_id: UUID, person_id: UUID, first_day: date) -> None:
     """Give a class its teacher from a day on; appointing twice changes nothing."""
     queries.put_teacher(tx, district_id, class_id, person_id, first_day)
@@ -174,12 +178,3 @@ def appoint_teacher(tx: Transaction, district_id: UUID, class_id: UUID, person_i
 
 def teachers_of_class(tx: Transaction, district_id: UUID, class_id: UUID, day: date) -> list[Person]:
     return queries.teachers_of_class(tx, district_id, class_id, day)
-
-
-def _rights_changed(tx: Transaction, district_id: UUID, child_id: UUID, day: date) -> None:
-    """Say, in the same transaction, that the lists of the child's sites are to be compiled anew.
-
-    For rights that shrank or changed: a right that is new takes nothing from a credential that a gate may meet.
-    """
-    for site in queries.sites_of_child(tx, district_id, child_id, day):
-        happened(tx, "RightsChanged", district_id, site=site)

@@ -4,11 +4,11 @@ Every `put_…` is idempotent by the key of the source system. tx is always a tr
 but for the two lookups across districts, which take an untenanted one and give ids and slugs only.
 """
 
-from collections.abc import Sequence
-from datetime import date, datetime
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time, timedelta
 from typing import ClassVar
 from uuid import UUID
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from cloud.kit.db import Database, Transaction
 from cloud.kit.errors import N_, Answer, Refused
@@ -25,6 +25,10 @@ from cloud.schools.model import (
 )
 
 __all__ = ["AcademicSession", "CalendarDate", "District", "OpeningHours", "School", "SchoolClass", "SchoolDay"]
+
+DAYS_MAX = 400  # of a calendar asked for at once: a year and a month
+NOTE_CHARACTERS_MAX = 200  # calendar_date_note_short
+SATURDAY = 5
 
 
 class SchoolRefused(Refused):
@@ -96,18 +100,24 @@ def classes(tx: Transaction, district_id: UUID, school_id: UUID) -> list[SchoolC
     return queries.classes(tx, district_id, school_id)
 
 
+# --- sessions, days and hours ---------------------------------------------------------------------------------------
+
+
 def put_session(tx: Transaction, district_id: UUID, *, sourced_id: str, kind: str, name: str, first_day: date,
                 last_day: date) -> UUID:
     """Return the id of a school year, term or grading period, made or brought up to date by its sourced_id.
 
-    Raises SchoolRefused("SESSION_BACKWARDS"). last_day: included.
+    kind: schoolYear, term or gradingPeriod (OneRoster). last_day: included. Raises SchoolRefused("SESSION_BACKWARDS").
     """
-    raise NotImplementedError
+    if last_day < first_day:
+        raise SchoolRefused("SESSION_BACKWARDS")
+    session = AcademicSession(new_id(), sourced_id, kind, name, first_day, last_day)
+    return queries.put_session(tx, district_id, session)
 
 
 def sessions(tx: Transaction, district_id: UUID, day: date) -> list[AcademicSession]:
     """Return the sessions that have not ended by this day, in their order."""
-    raise NotImplementedError
+    return queries.sessions(tx, district_id, day)
 
 
 def put_hours(tx: Transaction, district_id: UUID, school_id: UUID, hours: Sequence[OpeningHours]) -> None:
@@ -115,22 +125,32 @@ def put_hours(tx: Transaction, district_id: UUID, school_id: UUID, hours: Sequen
 
     Raises SchoolRefused("HOURS_BACKWARDS"), Refused("BAD_INPUT") for a weekday twice or none of a week.
     """
-    raise NotImplementedError
+    weekdays = [one.weekday for one in hours]
+    if len(set(weekdays)) != len(weekdays) or not all(0 <= weekday <= 6 for weekday in weekdays):
+        raise Refused("BAD_INPUT")
+    if any(one.closes <= one.opens for one in hours):
+        raise SchoolRefused("HOURS_BACKWARDS")
+    queries.put_hours(tx, district_id, school_id, hours)
 
 
 def hours_of_school(tx: Transaction, district_id: UUID, school_id: UUID) -> list[OpeningHours]:
     """Return the weekly hours, Monday first; empty where none are known."""
-    raise NotImplementedError
+    return queries.hours_of_school(tx, district_id, school_id)
 
 
 def put_calendar_date(tx: Transaction, district_id: UUID, school_id: UUID, date_: CalendarDate) -> None:
-    """Say that a date is closed or open whatever its weekday says; saying it again replaces the note."""
-    raise NotImplementedError
+    """Say that a date is closed or open whatever its weekday says; saying it again replaces the note.
+
+    Raises Refused("BAD_INPUT") for a note over 200 characters.
+    """
+    if len(date_.note) > NOTE_CHARACTERS_MAX:
+        raise Refused("BAD_INPUT")
+    queries.put_calendar_date(tx, district_id, school_id, date_)
 
 
 def remove_calendar_date(tx: Transaction, district_id: UUID, school_id: UUID, day: date) -> bool:
     """Let a date be as its weekday says. Return whether it was otherwise."""
-    raise NotImplementedError
+    return queries.remove_calendar_date(tx, district_id, school_id, day)
 
 
 def school_days(tx: Transaction, district_id: UUID, school_id: UUID, first_day: date, days: int) -> list[SchoolDay]:
@@ -138,7 +158,20 @@ def school_days(tx: Transaction, district_id: UUID, school_id: UUID, first_day: 
 
     A school with no hours at all is taken as open from Monday to Friday: nobody has told us otherwise.
     """
-    raise NotImplementedError
+    hours = {one.weekday: one for one in queries.hours_of_school(tx, district_id, school_id)}
+    wanted = [first_day + timedelta(days=ahead) for ahead in range(min(days, DAYS_MAX))]
+    dates = {one.day: one for one in queries.calendar_dates(tx, district_id, school_id, first_day, wanted[-1])}
+    return [_school_day(day, hours, dates.get(day)) for day in wanted]
+
+
+def _school_day(day: date, hours: Mapping[int, OpeningHours], said: CalendarDate | None) -> SchoolDay:
+    usual = hours.get(day.weekday())
+    is_open = said.open if said else usual is not None or (not hours and day.weekday() < SATURDAY)
+    if not is_open:
+        return SchoolDay(day, False, None, None, said.note if said else "")
+    # A day made up for has the hours of its weekday, or the longest of the week where that one is closed.
+    usual = usual or max(hours.values(), key=lambda one: one.closes, default=None)
+    return SchoolDay(day, True, usual and usual.opens, usual and usual.closes, said.note if said else "")
 
 
 def closes_at(tx: Transaction, district_id: UUID, school_id: UUID, now: datetime) -> datetime | None:
@@ -146,4 +179,12 @@ def closes_at(tx: Transaction, district_id: UUID, school_id: UUID, now: datetime
 
     With no hours known: the end of the local day.
     """
-    raise NotImplementedError
+    zone = ZoneInfo(school(tx, district_id, school_id).timezone)
+    today = now.astimezone(zone).date()
+    [day] = school_days(tx, district_id, school_id, today, 1)
+    if not queries.hours_of_school(tx, district_id, school_id):
+        return datetime.combine(today + timedelta(days=1), time(), zone)
+    if not day.open or day.closes is None:
+        return None
+    closes = datetime.combine(today, day.closes, zone)
+    return closes if closes > now else None
