@@ -18,6 +18,12 @@ from cloud.kit.db import Transaction, database_of
 from cloud.kit.errors import Refused
 
 COOKIES = {door: f"__Host-{door}" for door in Door}
+# The first mark that is found counts: Chrome says Safari, Edge says Chrome, Android says Linux.
+BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("YaBrowser", "Yandex"), ("SamsungBrowser", "Samsung Internet"),
+            ("Firefox", "Firefox"), ("FxiOS", "Firefox"), ("CriOS", "Chrome"), ("Chrom", "Chrome"),
+            ("Safari", "Safari"))  # fmt: skip
+SYSTEMS = (("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"),
+           ("Mac OS", "macOS"), ("CrOS", "ChromeOS"), ("Linux", "Linux"))  # fmt: skip
 COOKIE_SECONDS = int(SESSION_LIFETIME[Door.FAMILY].total_seconds())
 TOKEN_CHARACTERS_MAX = 100  # Ours have 43; what is longer is not even hashed.
 
@@ -50,12 +56,26 @@ def still_at(request: Request, door: Door) -> Actor:
 
     Raises Refused("SIGN_IN"), and Refused("PASSKEY_NEEDED") where the door wants a passkey first.
     """
-    actor = actor_at(request, door)
-    if actor is None or actor.phone_revoked:
-        raise Refused("SIGN_IN")
+    actor = enrolling_at(request, door)
     if actor.lacks_passkey:
         raise Refused("PASSKEY_NEEDED")
     return actor
+
+
+def enrolling_at(request: Request, door: Door) -> Actor:
+    """Return who holds this door's cookie, also where the door still wants its first passkey. Raises as still_at."""
+    actor = actor_at(request, door)
+    if actor is None or actor.phone_revoked:
+        raise Refused("SIGN_IN")
+    return actor
+
+
+def browser_of(request: Request) -> str:
+    """Return a few words for the browser, "Firefox, Linux", for the list of where somebody is signed in."""
+    told = request.headers.get("user-agent", "")[:400]
+    browser = next((name for mark, name in BROWSERS if mark in told), "")
+    system = next((name for mark, name in SYSTEMS if mark in told), "")
+    return ", ".join(filter(None, (browser, system)))
 
 
 def sure_at(request: Request, door: Door) -> Actor:

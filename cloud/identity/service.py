@@ -36,6 +36,32 @@ class SignInRefused(Refused):
         "LINK_UNKNOWN": Answer(
             404, N_("This sign-in link does not work any more."), N_("Ask the office for a new one.")
         ),
+        "PASSKEY_REFUSED": Answer(
+            403, N_("This passkey was not accepted."), N_("Try again, or ask the office for a letter.")
+        ),
+        "PASSKEY_TOO_LATE": Answer(
+            403, N_("A passkey can be made for half an hour after a letter, or after proving that it is you."),
+            N_("Prove that it is you, or ask the office for a letter."),
+        ),
+        "PASSKEY_KNOWN": Answer(409, N_("This passkey is known already."), N_("Sign in with it.")),
+        "PASSKEY_TOO_MANY": Answer(409, N_("Ten passkeys are the most."), N_("Remove one of them first.")),
+        "PASSKEY_LAST": Answer(
+            409, N_("This is your last way in."), N_("Make another passkey first, then remove this one.")
+        ),
+        "PASSWORD_WRONG": Answer(
+            403, N_("This address and this password do not fit together."),
+            N_("Check both. If you have none, use the letter from the school."),
+        ),
+        "SIGN_IN_TOO_MANY": Answer(
+            429, N_("Too many tries."), N_("Wait a quarter of an hour, or sign in with a passkey.")
+        ),
+        "SIGN_IN_BUSY": Answer(503, N_("Too many people are signing in just now."), N_("Try again in a minute.")),
+        "LETTER_UNKNOWN": Answer(
+            404, N_("This code is not known."), N_("Check it letter by letter, or ask the office for a new letter.")
+        ),
+        "LETTER_ABOVE": Answer(
+            403, N_("You may not make a letter for this person."), N_("Ask the head of the school or the district.")
+        ),
     }
 
 

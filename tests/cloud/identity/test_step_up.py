@@ -1,22 +1,16 @@
 """Step-up: what matters asks for a proof of the last ten minutes; a demonstration's link gives it by one press."""
 
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from cloud.config import Settings
-from cloud.identity import pages
 from cloud.identity import service as identity
-from cloud.identity.doors import COOKIES, FamilySure, FleetSure, SchoolActor, SchoolSure, SchoolTx
+from cloud.identity.doors import COOKIES
 from cloud.identity.model import SURE_LIFETIME, Door, Way, door_of_path, own_path
 from cloud.kit import clock
-from cloud.kit.db import Database, one
+from cloud.kit.db import Database
 from cloud.kit.errors import Refused
-from cloud.kit.web import furnish
 from tests.cast import Cast, a_district
 from tests.conftest import PUBLIC_URL
 
@@ -28,67 +22,34 @@ def cast(database: Database) -> Cast:
     return a_district(database)
 
 
-@pytest.fixture
-def house(database: Database, settings: Settings) -> Iterator[TestClient]:
-    """Pages that matter, one a door, in a demonstration."""
-    app = FastAPI()
-    furnish(app, replace(settings, demo=True))
-    app.state.database = database
-    app.include_router(pages.router)
-
-    @app.get("/family/matters")
-    @app.post("/family/matters")
-    def family(actor: FamilySure) -> str:
-        return actor.given
-
-    @app.get("/api/matters")
-    def program(actor: FamilySure) -> str:
-        return actor.given
-
-    @app.get("/school/matters")
-    def school(actor: SchoolSure, tx: SchoolTx) -> int:
-        return one(tx, int, "SELECT count(*) FROM child")
-
-    @app.get("/school/day")
-    def day(actor: SchoolActor) -> str:
-        return actor.given
-
-    @app.get("/fleet/matters")
-    def fleet(actor: FleetSure) -> str:
-        return actor.given
-
-    with TestClient(app, base_url=PUBLIC_URL, follow_redirects=False) as client:
-        yield client
-
-
 def opened(database: Database, cast: Cast, person: str, door: Door, way: Way = Way.PASSKEY) -> str:
     with database.tenant(cast.district) as tx:
         login = identity.login_of_person(tx, cast.district, getattr(cast, person), clock.now())
         return identity.new_session(tx, login, door, clock.now(), way=way)
 
 
-def test_a_page_that_matters_leads_to_a_proof_and_back(house: TestClient, database: Database, cast: Cast) -> None:
-    house.cookies.set(COOKIES[Door.FAMILY], opened(database, cast, "mother", Door.FAMILY))
-    asked = house.get("/family/matters?child=1")
+def test_a_page_that_matters_leads_to_a_proof_and_back(demo: TestClient, database: Database, cast: Cast) -> None:
+    demo.cookies.set(COOKIES[Door.FAMILY], opened(database, cast, "mother", Door.FAMILY))
+    asked = demo.get("/family/matters?child=1")
     assert (asked.status_code, asked.headers["location"]) == (303, "/step-up?next=%2Ffamily%2Fmatters%3Fchild%3D1")
-    sent = house.post("/family/matters", headers={**ORIGIN, "referer": f"{PUBLIC_URL}/family/children/7"})
+    sent = demo.post("/family/matters", headers={**ORIGIN, "referer": f"{PUBLIC_URL}/family/children/7"})
     assert (sent.status_code, sent.headers["location"]) == (303, "/step-up?next=%2Ffamily%2Fchildren%2F7")
 
 
-def test_a_program_is_told_to_step_up_by_its_code(house: TestClient, database: Database, cast: Cast) -> None:
-    house.cookies.set(COOKIES[Door.FAMILY], opened(database, cast, "mother", Door.FAMILY))
-    told = house.get("/api/matters")
+def test_a_program_is_told_to_step_up_by_its_code(demo: TestClient, database: Database, cast: Cast) -> None:
+    demo.cookies.set(COOKIES[Door.FAMILY], opened(database, cast, "mother", Door.FAMILY))
+    told = demo.get("/api/matters")
     assert (told.status_code, told.json()["code"]) == (403, "STEP_UP")
 
 
 @pytest.mark.parametrize(("person", "door"), [("mother", "family"), ("head", "school"), ("operator", "fleet")])
 def test_a_proof_counts_at_its_door_and_for_this_session_alone(
-    house: TestClient, database: Database, cast: Cast, person: str, door: str
+    demo: TestClient, database: Database, cast: Cast, person: str, door: str
 ) -> None:
     first, second = (opened(database, cast, person, Door(door)) for _ in range(2))
     with database.untenanted() as tx:
         identity.make_sure(tx, first, clock.now())
-    codes = [house.get(f"/{door}/matters", headers={"cookie": f"__Host-{door}={token}"}).status_code
+    codes = [demo.get(f"/{door}/matters", headers={"cookie": f"__Host-{door}={token}"}).status_code
              for token in (first, second)]
     assert codes == [200, 303]
 
@@ -107,13 +68,13 @@ def test_a_proof_is_forgotten_after_ten_minutes_and_with_the_session(database: D
     assert refused.value.code == "SIGN_IN"
 
 
-def test_one_press_is_a_proof_for_a_demonstration_link_only(house: TestClient, database: Database, cast: Cast) -> None:
+def test_one_press_is_a_proof_for_a_demonstration_link_only(demo: TestClient, database: Database, cast: Cast) -> None:
     for way, status, after in ((Way.PASSKEY, 303, 303), (Way.LINK, 303, 303), (Way.DEMO, 303, 200)):
-        house.cookies.clear()
-        house.cookies.set(COOKIES[Door.FAMILY], opened(database, cast, "mother", Door.FAMILY, way))
-        pressed = house.post("/step-up/demo", data={"next": "/family/matters"}, headers=ORIGIN)
-        assert (pressed.status_code, house.get("/family/matters").status_code) == (status, after)
-        assert ("/step-up/demo" in house.get("/step-up?next=/family/matters").text) == (way is Way.DEMO)
+        demo.cookies.clear()
+        demo.cookies.set(COOKIES[Door.FAMILY], opened(database, cast, "mother", Door.FAMILY, way))
+        pressed = demo.post("/step-up/demo", data={"next": "/family/matters"}, headers=ORIGIN)
+        assert (pressed.status_code, demo.get("/family/matters").status_code) == (status, after)
+        assert ("/step-up/demo" in demo.get("/step-up?next=/family/matters").text) == (way is Way.DEMO)
 
 
 def test_outside_a_demonstration_no_press_is_a_proof(browser: TestClient, database: Database, cast: Cast) -> None:
@@ -126,10 +87,10 @@ def test_outside_a_demonstration_no_press_is_a_proof(browser: TestClient, databa
     assert "/step-up/demo" not in browser.get("/step-up?next=/family").text
 
 
-def test_a_link_alone_does_not_open_the_schools_pages(house: TestClient, database: Database, cast: Cast) -> None:
+def test_a_link_alone_does_not_open_the_schools_pages(demo: TestClient, database: Database, cast: Cast) -> None:
     for way, status in ((Way.LINK, 303), (Way.LETTER, 303), (Way.PAIRING, 303), (Way.DEMO, 200), (Way.PASSKEY, 200)):
         token = opened(database, cast, "head", Door.SCHOOL, way)
-        told = house.get("/school/day", headers={"cookie": f"{COOKIES[Door.SCHOOL]}={token}"})
+        told = demo.get("/school/day", headers={"cookie": f"{COOKIES[Door.SCHOOL]}={token}"})
         assert told.status_code == status
         assert told.headers.get("location", "").startswith("/account/first-passkey?next=") == (status == 303)
 
