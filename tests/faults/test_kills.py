@@ -30,7 +30,7 @@ VICTIMS = ((30, "gate-11"), (70, "broker"), (110, "ingest"), (150, "database")) 
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("kills"))
     try:
-        stack.up(Wishes(sizes=Sizes(gates=4, families=ARRIVALS + 20)))
+        stack.up(Wishes(sizes=Sizes(gates=6, families=ARRIVALS + 20)))
         yield stack
     finally:
         stack.down()
