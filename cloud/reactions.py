@@ -16,6 +16,7 @@ from cloud.attendance.model import NewFact
 from cloud.fleet import service as fleet
 from cloud.kit.db import Transaction
 from cloud.kit.jobs import Job, happened
+from cloud.kit.live import announce
 from cloud.passes import service as passes
 from cloud.passes.keys import KeyRing
 from cloud.retention import purge
@@ -73,6 +74,12 @@ def alert_head(tx: Transaction, world: World, job: Job, now: datetime) -> None:
     attendance.enter_alert(tx, _district(job), told["gate"], told["epoch"], told["seq"], at, now)
 
 
+def tell_office(tx: Transaction, world: World, job: Job, now: datetime) -> None:
+    """An order was imposed: open pages of the school read again what waits for a second person."""
+    del world, now
+    announce(tx, _district(job), "people", [])
+
+
 def rebuild_day(tx: Transaction, world: World, job: Job, now: datetime) -> None:
     """Derive a day anew after a correction."""
     del world, now
@@ -89,6 +96,7 @@ REACTIONS: Mapping[str, tuple[Consequence, ...]] = {
     "ChildRefused": (alert_head,),
     "FactCorrected": (rebuild_day,),
     "RightsChanged": (sign_policy,),
+    "OrderImposed": (tell_office,),
     "PhoneRevoked": (sign_policy,),
     "CredentialRevoked": (sign_policy,),
     "HolderBlocked": (sign_policy,),

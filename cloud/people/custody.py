@@ -5,7 +5,7 @@ A service of this slice; per child and person, never on the person. The gate lea
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import LiteralString
 from uuid import UUID
 
@@ -123,6 +123,33 @@ def exceptions_of_child(tx: Transaction, district_id: UUID, child_id: UUID, firs
              AND child_id = %(child)s AND day >= %(day)s ORDER BY day, person_id""",
         {"district": district_id, "child": child_id, "day": first_day},
     )  # fmt: skip
+
+
+def custody_of_site(
+    tx: Transaction, district_id: UUID, site: int, now: datetime
+) -> tuple[list[CustodyCalendar], list[CustodyException]]:
+    """Return calendars and exceptions of a site's children from yesterday on: what its policy list is made of."""
+    values = {"district": district_id, "site": site, "day": now.date() - timedelta(days=2)}
+    calendars = many(
+        tx, CustodyCalendar,
+        """SELECT k.child_id, k.person_id, '' AS given, '' AS family, k.cycle, k.first_monday, k.denies,
+                  lower(k.period) AS first_day, upper(k.period) AS last_day
+           FROM custody_calendar k
+           WHERE k.district_id = %(district)s AND k.period && daterange(%(day)s, NULL) AND EXISTS (
+               SELECT FROM enrolment e JOIN school s ON s.district_id = e.district_id AND s.id = e.school_id
+               WHERE e.district_id = k.district_id AND e.child_id = k.child_id AND s.site = %(site)s)
+           ORDER BY k.id""", values,
+    )  # fmt: skip
+    if not calendars:
+        return [], []
+    exceptions = many(
+        tx, CustodyException,
+        """SELECT child_id, person_id, day, has_child FROM custody_exception
+           WHERE district_id = %(district)s AND day BETWEEN %(day)s AND %(day)s + 14
+             AND child_id = ANY (%(children)s)""",
+        {**values, "children": [one.child_id for one in calendars]},
+    )  # fmt: skip
+    return calendars, exceptions
 
 
 def _today(tx: Transaction, district_id: UUID, child_id: UUID, person_id: UUID, now: datetime) -> date:

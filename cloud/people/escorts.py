@@ -22,6 +22,7 @@ from cloud.schools import service as schools
 
 NAME_CHARACTERS_MAX = 100  # person_named
 WHY_CHARACTERS_MAX = 200  # escort_right_why_short
+UNDO = timedelta(hours=1)  # how long a page offers to take a removal back
 
 # What the database refuses, in our words; the sixth is found by having no slot left.
 REFUSALS = {
@@ -91,6 +92,20 @@ def rights_to_consider(tx: Transaction, district_id: UUID, person_id: UUID, now:
         RIGHT + """ AND r.veto_until > %(now)s AND r.added_by <> %(person)s
             AND decides_for(r.district_id, r.child_id, %(person)s, %(now)s) ORDER BY r.veto_until""",
         {"district": district_id, "person": person_id, "now": now},
+    )  # fmt: skip
+
+
+def may_come_back(tx: Transaction, district_id: UUID, child_id: UUID, person_id: UUID, now: datetime) -> bool:
+    """Return whether this person's right for the child was ended within the last hour: what a page may offer to undo.
+
+    Undoing is adding anew, with all that add_escort asks. tx: staff's.
+    """
+    return one(
+        tx, bool,
+        """SELECT EXISTS (SELECT FROM escort_right WHERE district_id = %(district)s AND child_id = %(child)s
+                             AND person_id = %(person)s AND kind = 'may_collect' AND NOT vetoed
+                             AND ended_at > %(since)s AND ended_at <= %(now)s)""",
+        {"district": district_id, "child": child_id, "person": person_id, "now": now, "since": now - UNDO},
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from protocols.limits import ESCORTS_PER_CHILD_MAX
 
+PLAIN_LETTERS = str.maketrans("đøłı", "doli")  # Letters with a stroke, which no normalisation takes apart.
 ESCORT_SLOTS = tuple(range(1, ESCORTS_PER_CHILD_MAX + 1))
 
 
@@ -39,7 +40,10 @@ class ChildInClass:
 
 @dataclass(frozen=True)
 class GuardianOfChild:
-    """What a person is to one child. relation: mother, father, grandmother … as the family said it."""
+    """What a person is to one child. relation: mother, father, grandmother … as the family said it.
+
+    last_day: included, None where the tie has no end.
+    """
 
     child_id: UUID
     person_id: UUID
@@ -50,6 +54,10 @@ class GuardianOfChild:
     authority: bool
     may_collect: bool
     may_read: bool
+    lives_with: bool
+    may_sign: bool
+    first_day: date
+    last_day: date | None
 
 
 @dataclass(frozen=True)
@@ -289,6 +297,12 @@ class WorkingHours:
     weekday: int
     starts: time
     ends: time
+
+
+def folded(text: str) -> str:
+    """Return a text as a search compares it: no capitals, no accents, and the letters with a stroke plain."""
+    marked = unicodedata.normalize("NFKD", text.lower())
+    return "".join(letter for letter in marked if not "\u0300" <= letter <= "\u036f").translate(PLAIN_LETTERS)
 
 
 def is_writable(text: str) -> bool:

@@ -130,7 +130,8 @@ def children_of_school(tx: Transaction, district_id: UUID, school_id: UUID, day:
 
 
 def find_children(tx: Transaction, district_id: UUID, school_id: UUID, words: list[str], now: datetime,
-                  protected_too: bool) -> list[ChildInClass]:
+                  protected_too: bool, class_id: UUID | None) -> list[ChildInClass]:
+    """words: folded as model.folded() does; the same is done to names here."""
     return many(
         tx, ChildInClass,
         "SELECT c.id, c.given, c.family, e.school_id, e.class_id, k.name AS class_name FROM enrolment e"
@@ -138,10 +139,13 @@ def find_children(tx: Transaction, district_id: UUID, school_id: UUID, words: li
         " LEFT JOIN class k ON k.district_id = e.district_id AND k.id = e.class_id"
         " WHERE e.district_id = %(district)s AND e.school_id = %(school)s"
         " AND e.period @> (%(now)s::timestamptz AT TIME ZONE 'UTC')::date AND (%(protected)s OR NOT c.protected)"
+        " AND (%(class)s::uuid IS NULL OR e.class_id = %(class)s)"
         " AND NOT EXISTS (SELECT FROM unnest(%(words)s::text[]) AS word"
-        " WHERE strpos(lower(c.given || ' ' || c.family), word) = 0)"
+        " WHERE strpos(translate(regexp_replace(normalize(lower(c.given || ' ' || c.family), NFKD),"
+        " '[\\u0300-\\u036f]', '', 'g'), 'đøłı', 'doli'), word) = 0)"
         " ORDER BY c.family, c.given, c.id LIMIT 50",
-        {"district": district_id, "school": school_id, "now": now, "words": words, "protected": protected_too},
+        {"district": district_id, "school": school_id, "now": now, "words": words, "protected": protected_too,
+         "class": class_id},
     )
 
 
@@ -232,7 +236,8 @@ def guardians_of_child(tx: Transaction, district_id: UUID, child_id: UUID, day: 
     return many(
         tx, GuardianOfChild,
         "SELECT g.child_id, g.person_id, p.given, p.family, p.language, g.relation, g.authority, g.may_collect,"
-        " g.may_read FROM guardianship g"
+        " g.may_read, g.lives_with, g.may_sign, lower(g.period) AS first_day,"
+        " CASE WHEN upper_inf(g.period) THEN NULL ELSE upper(g.period) - 1 END AS last_day FROM guardianship g"
         " JOIN person p ON p.district_id = g.district_id AND p.id = g.person_id"
         " WHERE g.district_id = %(district)s AND g.child_id = %(child)s AND g.period @> %(day)s"
         " ORDER BY g.authority DESC, p.family, p.given, p.id",

@@ -277,6 +277,11 @@ CREATE TRIGGER custody_exception_by_the_school BEFORE INSERT OR UPDATE ON custod
 
 -- ---------------------------------------------------------------------------------------------- the child's file
 
+-- Per cent of what the child costs that this guardian pays; null where nobody said.
+ALTER TABLE guardianship
+    ADD COLUMN share smallint,
+    ADD CONSTRAINT guardianship_share_per_cent CHECK (share BETWEEN 0 AND 100);
+
 -- Apart from the child, so that no list reads it by accident (I19). Seen by staff and by guardians the child lives with.
 CREATE TABLE child_address (
     district_id uuid NOT NULL,
