@@ -22,6 +22,7 @@ from cloud.people.model import (
     Person,
     StaffMember,
     Tie,
+    folded,
     is_writable,
 )
 from cloud.people.refusals import PeopleRefused
@@ -109,14 +110,16 @@ def child_file(
 
 
 def find_children(
-    tx: Transaction, district_id: UUID, school_id: UUID, words: str, now: datetime, *, protected_too: bool = False
-) -> list[ChildInClass]:
+    tx: Transaction, district_id: UUID, school_id: UUID, words: str, now: datetime, *, protected_too: bool = False,
+    class_id: UUID | None = None,
+) -> list[ChildInClass]:  # fmt: skip
     """Return at most 50 children of a school whose names hold every word, by name; no words: all, up to the bound.
 
+    Accents and capitals do not matter: "loic" finds Loïc, "duc" Đức, "елена" Елёна. class_id: of this class only.
     protected_too: as child_file; without it a protected child is in no answer, whatever is searched for.
     """
-    wanted = [word for word in words.casefold().split() if is_writable(word)][:WORDS_MAX]
-    return queries.find_children(tx, district_id, school_id, wanted, now, protected_too)
+    wanted = [folded(word) for word in words.split() if is_writable(word)][:WORDS_MAX]
+    return queries.find_children(tx, district_id, school_id, wanted, now, protected_too, class_id)
 
 
 def protect_child(
