@@ -22,23 +22,18 @@ from cloud.identity.may import Action, Thing, require
 from cloud.identity.model import Actor, Door
 from cloud.kit import clock
 from cloud.kit.db import Transaction, database_of
-from cloud.kit.errors import N_, Refused
+from cloud.kit.errors import Refused
 from cloud.kit.fragments import about, stream
 from cloud.kit.i18n import Reader
 from cloud.kit.live import concerns
 from cloud.kit.web import fragment, page, reader_of
+from cloud.people.pages.words import RELATIONS
 from cloud.schools import service as schools
 from cloud.schools.bar import bar_of
 from cloud.schools.model import School
 
 router = APIRouter()
 
-# What a guardian is to a child, in the reader's words; another word of the family's stays as it is written.
-RELATIONS = {
-    "mother": N_("mother"), "father": N_("father"), "grandmother": N_("grandmother"), "grandfather": N_("grandfather"),
-    "aunt": N_("aunt"), "uncle": N_("uncle"), "sister": N_("sister"), "brother": N_("brother"),
-    "guardian": N_("guardian"), "escort": N_("escort"),
-}  # fmt: skip
 NEEDS_ME = ("unknown", "expected", "present", "left", "absent")  # UX 7: who needs me comes first.
 
 

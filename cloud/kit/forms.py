@@ -7,7 +7,7 @@ Not responsible for: rules of the domain (services). HOSTILE P18 and P19: what c
 
 import unicodedata
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, time
 from typing import Annotated
 from uuid import UUID
 
@@ -26,6 +26,7 @@ REQUIRED = N_("Please fill this in.")
 TOO_LONG = N_("This is too long.")
 NOT_WRITABLE = N_("This holds characters that no name is written with.")
 NOT_A_DAY = N_("Please give a date as year-month-day, for example 2026-09-01.")
+NOT_A_TIME = N_("Please give a time as hours and minutes, for example 07:30.")
 NOT_ONE = N_("Please choose one.")
 NO_WEEKDAY = N_("Choose at least one day.")
 
@@ -97,6 +98,18 @@ class Form:
             self.refuse(field, NOT_A_DAY)
             return None
         return day
+
+    def time_of_day(self, field: str) -> time | None:
+        """Return hours and minutes, or None where nothing was typed."""
+        typed = self.typed(field).strip()
+        hours, colon, minutes = typed.partition(":")
+        if not typed:
+            return None
+        if colon and len(typed) == 5 and typed.isascii() and hours.isdigit() and minutes.isdigit():
+            if int(hours) < 24 and int(minutes) < 60:
+                return time(int(hours), int(minutes))
+        self.refuse(field, NOT_A_TIME)
+        return None
 
     def one_id(self, field: str) -> UUID | None:
         """Return the id that was chosen; anything else is refused."""

@@ -1,6 +1,6 @@
 """What a person types becomes text, days and ids at one edge; what cannot be a name is refused beside its field."""
 
-from datetime import date
+from datetime import date, time
 from uuid import UUID
 
 import pytest
@@ -51,6 +51,13 @@ def test_a_day_may_be_left_open_and_a_required_one_may_not() -> None:
     assert form.day("field") is None and not form.problems
     form.day("field", required=True)
     assert form.problems
+
+
+@pytest.mark.parametrize("clock", ["24:00", "7:30", "07:60", "07.30", "0730", "-1:00", "٠٧:٣٠", "07:30:00"])
+def test_a_time_that_is_none_is_refused(clock: str) -> None:
+    form = typed(clock)
+    assert form.time_of_day("field") is None and form.problems
+    assert typed("07:30").time_of_day("field") == time(7, 30)
 
 
 def test_weekdays_are_a_mask_and_none_at_all_is_refused() -> None:
