@@ -12,10 +12,26 @@ def changed(text: str, sqlstate: str = "") -> tuple[str, str]:
 OPERATOR = "(SELECT p.id FROM person p WHERE p.sourced_id = 'operator' AND p.district_id = {}.district_id)"
 NEW_RIGHT = (
     "INSERT INTO escort_right (district_id, id, child_id, person_id, kind, slot, period, origin, added_by, added_at)"
-    " SELECT r.district_id, gen_random_uuid(), r.child_id, {person}, 'may_collect', 5, tstzrange(now(), NULL), 'family',"
-    " {by}, now() FROM escort_right r WHERE r.origin = 'family' LIMIT 1"
+    " SELECT r.district_id, gen_random_uuid(), r.child_id, {person}, 'may_collect', 5, tstzrange(now(), NULL),"
+    " 'family', {by}, now() FROM escort_right r WHERE r.origin = 'family' LIMIT 1"
 )
-END_RIGHT = "UPDATE escort_right SET ended_at = now(), period = tstzrange(lower(period), now()), {} WHERE origin = 'family'"
+END_RIGHT = (
+    "UPDATE escort_right SET ended_at = now(), period = tstzrange(lower(period), now()), {} WHERE origin = 'family'"
+)
+# A rule that acts and refuses nothing: told as a refusal where it has acted.
+LETTER_OF_ONE_WHO_RISES = """DO $$
+DECLARE one role_grant; head uuid; letter uuid := gen_random_uuid();
+BEGIN
+    SELECT * INTO one FROM role_grant WHERE role = 'gate_staff' LIMIT 1;
+    SELECT person_id INTO head FROM role_grant WHERE role = 'head' AND school_id = one.school_id;
+    INSERT INTO activation_letter (district_id, id, person_id, door, code_hash, issued_by, issued_at, expires_at)
+    VALUES (one.district_id, letter, one.person_id, 'school', sha256('x'), head, now(), now() + interval '1 day');
+    INSERT INTO role_grant (district_id, id, person_id, role, period)
+    VALUES (one.district_id, gen_random_uuid(), one.person_id, 'district_officer', one.period);
+    IF EXISTS (SELECT FROM activation_letter WHERE id = letter AND ended_at IS NOT NULL) THEN
+        RAISE EXCEPTION 'it ended' USING ERRCODE = '22000', CONSTRAINT = 'role_grant_ends_letters';
+    END IF;
+END $$"""
 FATHER = "(SELECT p.id FROM person p WHERE p.sourced_id = 'father' AND p.district_id = escort_right.district_id)"
 
 # name of the rule: (SQLSTATE if it is not the usual one, what breaks it)
@@ -55,6 +71,13 @@ BROKEN_BY: dict[str, tuple[str, str]] = {
     "sign_in_link_token_hashed": changed("token_hash = 'x'"),
     "sign_in_link_door_known": changed("door = 'window'"),
     "sign_in_link_lives_forward": changed("expires_at = created_at"),
+    "activation_letter_not_above": changed("COPY id, code_hash, door = 'school'"),
+    "role_grant_not_to_oneself": changed("granted_by = person_id"),
+    "role_grant_not_above": changed(f"COPY id, person_id, granted_by = {OPERATOR.format('role_grant')}"),
+    "role_grant_only_ends": changed("UPDATE role_grant SET role = 'operator' WHERE role = 'gate_staff'"),
+    "role_grant_last_head": changed(
+        "UPDATE role_grant SET period = daterange(lower(period), lower(period) + 1) WHERE role = 'head'"),
+    "role_grant_ends_letters": changed(LETTER_OF_ONE_WHO_RISES, "22000"),
     # schools
     "district_slug_of_topics": changed("slug = 'A/#'"),
     "site_number_uint32": changed("number = 0"),
@@ -84,6 +107,7 @@ BROKEN_BY: dict[str, tuple[str, str]] = {
     "guardianship_relation_said": changed("relation = ''"),
     "guardianship_not_empty": changed("period = 'empty'"),
     "guardianship_once_at_a_time": changed("COPY id"),
+    "guardianship_share_per_cent": changed("share = 101"),
     "escort_right_kind_known": changed("kind = 'maybe', slot = NULL"),
     "escort_right_slot_of_five": changed("slot = 6"),
     "escort_right_some_weekday": changed("weekdays = 0"),

@@ -1,7 +1,7 @@
 """At least one row in every table of a district, written as SQL where no service needs to be asked.
 
-Responsible for: rows that every rule and every wall can be tried on. `%(name)s` are ids of town.py. In the order in which
-they need one another. Not responsible for: being a believable school day.
+Responsible for: rows that every rule and every wall can be tried on. `%(name)s` are ids of town.py. In the order in
+which they need one another. Not responsible for: being a believable school day.
 """
 
 from typing import Any, LiteralString
@@ -39,11 +39,15 @@ ROWS: tuple[LiteralString, ...] = (
     "INSERT INTO staff_hours (district_id, school_id, person_id, weekday, starts, ends)"
     " VALUES (%(district)s, %(school)s, %(teacher)s, 0, '08:00', '13:00')",
     # rights and orders: Minh's order is against the father of the other family, and hides
-    "INSERT INTO escort_right (district_id, id, child_id, person_id, kind, period, evidence, origin, added_by, added_at)"
-    " VALUES (%(district)s, %(order_right)s, %(minh)s, %(father)s, 'must_not_collect', tstzrange(now(), NULL),"
-    " %(hash_a)s, 'order', %(office)s, now())",
+    "INSERT INTO escort_right (district_id, id, child_id, person_id, kind, period, evidence, origin, added_by,"
+    " added_at) VALUES (%(district)s, %(order_right)s, %(minh)s, %(father)s, 'must_not_collect',"
+    " tstzrange(now(), NULL), %(hash_a)s, 'order', %(office)s, now())",
     "INSERT INTO court_order (district_id, id, child_id, person_id, right_id, hides, evidence, imposed_by, imposed_at)"
     " VALUES (%(district)s, %(order)s, %(minh)s, %(father)s, %(order_right)s, true, %(hash_a)s, %(office)s, now())",
+    "INSERT INTO escort_right (district_id, id, child_id, person_id, kind, period, evidence, origin, added_by,"
+    " added_at) VALUES (%(district)s, gen_random_uuid(), %(child)s, %(operator)s, 'must_not_collect',"
+    " tstzrange(now(), NULL), %(hash_a)s, 'order', %(office)s, now())",
+    "UPDATE guardianship SET lives_with = false WHERE district_id = %(district)s AND person_id = %(father)s",
     "INSERT INTO escort_right (district_id, id, child_id, person_id, kind, slot, period, origin, added_by, added_at,"
     " veto_until) VALUES (%(district)s, %(right)s, %(child)s, %(stranger)s, 'may_collect', 4, tstzrange(now(), NULL),"
     " 'family', %(mother)s, now(), now() + interval '1 day')",
@@ -58,9 +62,9 @@ ROWS: tuple[LiteralString, ...] = (
     """ '[{"field": "given", "before": "a", "after": "b"}]')""",
     # passes
     "INSERT INTO pairing_guess (address_hash, guesses, since) VALUES (%(hash_a)s, 1, now())",
-    "INSERT INTO credential (district_id, cti, kind, person_id, pass_key_id, site, holder, rights, kid, body, issued_at,"
-    " expires_at) VALUES (%(district)s, substr(%(hash_a)s, 1, 8), 'phone', %(mother)s, %(phone)s, %(site)s, 7, '[]',"
-    " substr(%(hash_a)s, 1, 4), 'x', now(), now() + interval '7 days')",
+    "INSERT INTO credential (district_id, cti, kind, person_id, pass_key_id, site, holder, rights, kid, body,"
+    " issued_at, expires_at) VALUES (%(district)s, substr(%(hash_a)s, 1, 8), 'phone', %(mother)s, %(phone)s, %(site)s,"
+    " 7, '[]', substr(%(hash_a)s, 1, 4), 'x', now(), now() + interval '7 days')",
     "INSERT INTO card (district_id, serial, cti, person_id, site, issued_at, revoked_at, ended_why, replaces)"
     " SELECT c.district_id, 'ABCDEFGH', substr(%(hash_a)s, 1, 8), c.person_id, c.site, now(), now(), 'lost', c.serial"
     " FROM card c WHERE c.district_id = %(district)s",
@@ -73,9 +77,9 @@ ROWS: tuple[LiteralString, ...] = (
     " VALUES (%(district)s, %(gate)s, 1, 0, %(hash_a)s, now())",
     "INSERT INTO ledger_fork (district_id, gate, epoch, seq, head, fork, received_at)"
     " VALUES (%(district)s, %(gate)s, 1, 0, %(hash_b)s, 1, now())",
-    "INSERT INTO attendance_event (district_id, occurred_at, received_at, school_day, site, gate, epoch, seq, kind, code,"
-    " direction, child_id, moved, person_id, clock, body) VALUES (%(district)s, now(), now(), now()::date, %(site)s,"
-    " %(gate)s, 1, 0, 1, 'OPEN', 1, %(child)s, true, %(mother)s, 1, '\\xa0')",
+    "INSERT INTO attendance_event (district_id, occurred_at, received_at, school_day, site, gate, epoch, seq, kind,"
+    " code, direction, child_id, moved, person_id, clock, body) VALUES (%(district)s, now(), now(), now()::date,"
+    " %(site)s, %(gate)s, 1, 0, 1, 'OPEN', 1, %(child)s, true, %(mother)s, 1, '\\xa0')",
     "INSERT INTO attendance_day (district_id, child_id, school_day, state, since, site, source, by_person, gate, epoch,"
     " seq, first_in) VALUES (%(district)s, %(child)s, now()::date, 'in', now(), %(site)s, 'fact', %(mother)s, %(gate)s,"
     " 1, 0, now())",

@@ -1,7 +1,7 @@
 """Each rule of the database, and one row that breaks it: what must be refused, with which SQLSTATE and name.
 
-Responsible for: the rules as the catalog names them; a breaking statement for each. Foreign keys and unique keys break by
-themselves (a value that is nowhere; a copy of a row). CHECK, EXCLUDE and triggers are broken by hand: BROKEN_BY.
+Responsible for: the rules as the catalog names them; a breaking statement for each. Foreign keys and unique keys break
+by themselves (a value that is nowhere; a copy of a row). CHECK, EXCLUDE and triggers are broken by hand: BROKEN_BY.
 Not responsible for: running anything (trial.py). Append-only triggers are put aside while another rule is tried.
 """
 
@@ -11,8 +11,8 @@ from tests.cloud.wall.breakages import BROKEN_BY
 
 SQLSTATE = {"c": "23514", "f": "23503", "u": "23505", "p": "23505", "i": "23505", "x": "23P01", "t": "23001"}
 
-# Every constraint, every unique index that no constraint owns, every rule that a trigger of ours says by name (predicate:
-# the trigger). TimescaleDB adds triggers of its own.
+# Every constraint, every unique index that no constraint owns, every rule that a trigger of ours says by name
+# (predicate: the trigger). TimescaleDB adds triggers of its own.
 RULES = """
     SELECT k.contype::text AS kind, k.conrelid::regclass::text AS "table", k.conname::text AS name,
            ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY u(n, place)
@@ -30,8 +30,9 @@ RULES = """
     UNION ALL
     SELECT 't', t.tgrelid::regclass::text, coalesce(said.name, t.tgname::text), '{}', t.tgname::text
       FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
-      LEFT JOIN LATERAL (SELECT m[1] AS name
-                           FROM regexp_matches(p.prosrc, '(?:CONSTRAINT =|broken :=) ''([a-z_]+)''', 'g') m) said ON true
+      LEFT JOIN LATERAL (
+                SELECT m[1] AS name FROM regexp_matches(p.prosrc, '(?:CONSTRAINT =|broken :=) ''([a-z_]+)''', 'g') m
+                ) said ON true
      WHERE NOT t.tgisinternal AND c.relnamespace = 'public'::regnamespace AND t.tgname NOT LIKE 'ts\\_%'
        AND t.tgconstraint = 0
     ORDER BY 2, 3"""

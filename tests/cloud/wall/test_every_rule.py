@@ -1,9 +1,9 @@
-"""Every constraint, unique index and trigger of the catalog refuses a row that breaks it, with its SQLSTATE and its name.
+"""Every constraint, unique index and trigger of the catalog refuses a row that breaks it, with its SQLSTATE and name.
 
 And each of them in turn is taken away: then the same row must be answered otherwise, or no test would notice its loss.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import psycopg
 import pytest
@@ -21,7 +21,7 @@ def trial(place: Clone, town: Town) -> Iterator[Trial]:
         yield Trial(connection)
 
 
-def listed(rules: list[tuple[Rule, object]]) -> str:
+def listed(rules: Sequence[tuple[Rule, object]]) -> str:
     return "\n" + "\n".join(f"  {rule}: {why}" for rule, why in rules)
 
 

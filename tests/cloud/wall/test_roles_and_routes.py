@@ -1,7 +1,7 @@
 """Every route of the application × everybody: nobody, each role, the same role next door, another family.
 
-The expectations stand in expectations.py, a line a route; a route that has none makes this red, and so does a line for a
-route that is gone.
+The expectations stand in expectations.py, a line a route; a route that has none makes this red, and so does a line
+for a route that is gone.
 """
 
 from collections.abc import Iterator

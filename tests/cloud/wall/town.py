@@ -1,8 +1,8 @@
 """Two districts with somebody of every role, and at least one row in every table: what the wall is tried on.
 
-Responsible for: who asks (`Asker`), what there is to ask for (`Things`), rows in every table of both districts. All words
-of the neighbour district carry MARK, so that a leak shows as itself. Made once for each module: tests change nothing, or
-roll it back. Not responsible for: any rule.
+Responsible for: who asks (`Asker`), what there is to ask for (`Things`), rows in every table of both districts. All
+words of the neighbour district carry MARK, so that a leak shows as itself. Made once for each module: tests change
+nothing, or roll it back. Not responsible for: any rule.
 """
 
 import hashlib
@@ -31,6 +31,7 @@ from tests.cloud.wall.rows import write_rows
 from tests.gates import a_gate, an_arrival
 from tests.phones import an_ed25519_phone, octets
 
+BIRTH = date(2019, 1, 1)
 MARK = "Zzyzx"  # stands in every word of the neighbour district and nowhere in ours
 
 
@@ -125,7 +126,7 @@ def _add_people(database: Database, things: Things) -> None:
         adult("other_teacher", Role.TEACHER, other, tulips)
         adult("other_office", Role.OFFICE, other)
         adult("other_head", Role.HEAD, other)
-        bek = people.put_child(tx, cast.district, sourced_id="bek", given="Bek", family="Ivanov", birth=date(2019, 1, 1))
+        bek = people.put_child(tx, cast.district, sourced_id="bek", given="Bek", family="Ivanov", birth=BIRTH)
         people.enrol(tx, cast.district, bek, other, tulips, FIRST_DAY)
         people.tie_guardian(tx, cast.district, Tie(bek, cast.stranger, "mother", True, True, True, FIRST_DAY))
         ids |= {"child": cast.aigerim, "timur": cast.timur, "minh": cast.minh, "bek": bek}
