@@ -54,8 +54,8 @@ RIGHTS = {
     **dict.fromkeys((
         "academic_session", "class", "child", "district", "enrolment", "escort_right", "guardianship", "person",
         "role_grant", "school", "site", "gate", "gate_alarm", "gate_day", "ledger", "attendance_incident", "pass_key",
-        "pairing_code", "credential", "card", "holder_block", "activation_letter", "court_order", "custody_calendar", "correction",
-        "schedule",
+        "pairing_code", "credential", "card", "holder_block", "activation_letter", "court_order", "custody_calendar",
+        "correction", "schedule",
     ), "siu"),
     **dict.fromkeys((
         "staff", "class_teacher", "attendance_day", "job", "login", "session", "sign_in_link", "pairing_guess",
@@ -130,7 +130,8 @@ def test_a_guardian_sees_what_is_theirs_and_nothing_of_an_order(
 
 
 def test_nothing_is_written_into_the_other_district_or_by_a_guardian(views: dict[str, Wall]) -> None:
-    refused = ("42501", "0 rows", "23001", "23514")  # a trigger may say no before row security does
+    # A trigger may say no before row security does; TimescaleDB refuses some changes of its tables as an internal error.
+    refused = ("42501", "0 rows", "23001", "23514", "XX000")
     problems = [
         f"{table}: {hit}" for table, wall in views.items()
         for hit in (*wall.staff_writes, *wall.guardian_writes) if hit not in refused

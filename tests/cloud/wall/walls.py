@@ -37,7 +37,9 @@ MUTATIONS = """
     ORDER BY 1, 2"""
 
 COLUMNS = """
-    SELECT string_agg(format('%%I', attname), ', ' ORDER BY attnum) FROM pg_attribute
+    SELECT string_agg(format('%%I', attname), ', ' ORDER BY attnum),
+           CASE WHEN bool_or(attidentity <> '') THEN 'OVERRIDING SYSTEM VALUE' ELSE '' END
+      FROM pg_attribute
      WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''"""
 
 Seen = frozenset[str]
@@ -103,10 +105,10 @@ class Walls:
 
     def _writes(self, table: str, key: str, district: UUID | None, of: str = "wall_copy") -> tuple[str, ...]:
         """Return what becomes of an INSERT of rows of `of`, an UPDATE and a DELETE. district None: of any."""
-        (columns,) = self._connection.execute(COLUMNS, (table,)).fetchone() or ("",)
+        columns, overriding = self._connection.execute(COLUMNS, (table,)).fetchone() or ("", "")
         of_district = f"WHERE \"{key}\" = '{district}'" if district else ""
         return tuple(map(self._told, (
-            f'INSERT INTO "{table}" ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM "{of}" {of_district}',
+            f'INSERT INTO "{table}" ({columns}) {overriding} SELECT {columns} FROM "{of}" {of_district}',
             f'UPDATE "{table}" SET "{key}" = "{key}" {of_district}',
             f'DELETE FROM "{table}" {of_district}',
         )))  # fmt: skip
