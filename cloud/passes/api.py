@@ -20,7 +20,7 @@ from cloud.kit.db import Database
 from cloud.kit.errors import Refused
 from cloud.kit.web import Db
 from cloud.passes import service
-from cloud.passes.keys import KeyRing, load_ring
+from cloud.passes.issuing import ring_of
 from cloud.passes.model import FoundCode, PassOffer, Phone
 from cloud.people import service as people
 
@@ -28,11 +28,8 @@ router = APIRouter(prefix="/api")
 
 PHONE_COOKIE = "__Host-phone"  # which of the person's two phones this is: its thumb, no secret
 PHONE_COOKIE_SECONDS = 400 * 86_400  # browsers keep no cookie longer
-RING_SECONDS = 60.0  # a rotated key is noticed within a minute
 BYTES32 = 44  # characters of 32 bytes in base64url, padding allowed
 KTY_ED25519, KTY_P256 = 1, 2
-
-_rings: dict[str, tuple[float, KeyRing]] = {}
 
 
 class _Body(BaseModel):
@@ -118,7 +115,7 @@ def _found(request: Request, database: Database, typed: str, now: datetime) -> F
 
 def _passes(request: Request, database: Database, actor: Actor, thumb: bytes, now: datetime) -> dict[str, Any]:
     """Credentials of every district where this login is a person who holds this phone: one tenant at a time."""
-    ring = _ring(request, now)
+    ring = ring_of(request, now)
     offers: list[PassOffer] = []
     state = "unknown"
     for place in {(place.district_id, place.person_id): place for place in actor.places}.values():
@@ -149,18 +146,6 @@ def _told(offers: Iterable[PassOffer]) -> Iterable[dict[str, Any]]:
             "credential": _text(offer.credential), "iat": int(offer.issued_at.timestamp()),
             "exp": int(offer.expires_at.timestamp()), "children": children,
         }  # fmt: skip
-
-
-def _ring(request: Request, now: datetime) -> KeyRing:
-    """The keys of this process, read again after a minute: rotation needs no restart."""
-    keys_dir = request.app.state.settings.keys_dir
-    if keys_dir is None:
-        raise Refused("INTERNAL")
-    read_at, ring = _rings.get(str(keys_dir), (0.0, None))
-    if ring is None or now.timestamp() - read_at > RING_SECONDS:
-        ring = load_ring(keys_dir, now.timestamp())
-        _rings[str(keys_dir)] = (now.timestamp(), ring)
-    return ring
 
 
 def _cose_key(key: KeyBody) -> dict[int, Any]:

@@ -23,6 +23,7 @@ from protocols.trust import Role, Trust, TrustedKey, build_trust_list, load_trus
 CLOUD_ROLES = (Role.ISSUER, Role.POLICY, Role.REGISTRY, Role.CONTROL, Role.COMMAND, Role.RECEIPT)
 TRUST_FILE, ROOT_FILE, ROOT_KEY_FILE, REQUEST_FILE = "trust.kk1", "root.pub", "root.key", "trust.request"
 OVERLAP_SECONDS = 30 * 86_400  # a retired key goes on verifying what it signed: credentials 8 days, and reserve
+RING_SECONDS = 60.0  # a rotated key is noticed within a minute
 CLOCK_MARGIN_SECONDS = 120  # a first key is good from a little before its making: gates' clocks differ
 
 
@@ -78,6 +79,18 @@ def load_ring(keys_dir: Path, now: float) -> KeyRing:
                 "KEY_TWO_ROLES", f"{seen[public]} and {role}", "Make a new key: `portillon-cloud keys rotate`."
             )
     return KeyRing(keys, trust, trust_bytes, root_public)
+
+
+_rings: dict[Path, tuple[float, KeyRing]] = {}
+
+
+def ring_in(keys_dir: Path, now: float) -> KeyRing:
+    """Return the keys of this process, read again after a minute: rotation needs no restart. Raises KeysRefused."""
+    read_at, ring = _rings.get(keys_dir, (0.0, None))
+    if ring is None or not 0 <= now - read_at <= RING_SECONDS:
+        ring = load_ring(keys_dir, now)
+        _rings[keys_dir] = (now, ring)
+    return ring
 
 
 def init_keys(root_dir: Path, keys_dir: Path, now: int) -> KeyRing:

@@ -13,6 +13,7 @@ from protocols.passes import DROP_OFF, PICK_UP
 
 CREDENTIAL_LIFE = timedelta(seconds=CREDENTIAL_ISSUED_SECONDS)
 CREDENTIAL_RENEWED_AFTER = timedelta(days=1)  # UX, the pass page: refreshed when older than a day
+SERIAL_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no 0/O, 1/I on paper; 32 of them
 CARD_LIFE = timedelta(days=365)  # a school year; P-2 allows 400 days
 
 

@@ -14,8 +14,10 @@ from cloud.identity.doors import actor_at
 from cloud.identity.model import Door
 from cloud.kit.db import DatabaseAway
 from cloud.kit.web import STATIC, page, reader_of, static_hash, static_url
+from cloud.passes.cards import pages as card_pages
 
 router = APIRouter()
+router.include_router(card_pages.router)
 
 SHEETS = ("css/base.css", "css/bar.css", "css/button.css", "css/chip.css", "css/pass.css")
 ICONS = ("icons/gate.svg", "icons/gate-180.png", "icons/gate-192.png")

@@ -1,18 +1,22 @@
-"""From rights and orders to what a site's policy list forbids: who, which child, which hours.
+"""From rights, custody calendars and orders to what a site's policy list forbids: who, which child, which hours.
 
 PURE. Responsible for: P-4 KR1's content (revocations, custody intervals for the next 10 days) and the hash by which a
-change is noticed. Not responsible for: version, dates and signature (cloud/passes/service.py), nor the rights.
+change is noticed; what asks and what denies is ADR 0012. Not responsible for: version, dates and signature
+(cloud/passes/service.py), nor the rights.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from cloud.people.model import CustodyCalendar, CustodyException
 from protocols.canonical import encode
-from protocols.documents import RULE_OUT, CustodyRule
+from protocols.documents import RULE_ASK, RULE_IN, RULE_OUT, CustodyRule
 from protocols.limits import DOCUMENT_BYTES_MAX, DOCUMENT_ITEMS_MAX, POLICY_HORIZON_SECONDS, UINT32_MAX
 from protocols.passes import Revocations
 
@@ -22,7 +26,10 @@ ALL_WEEKDAYS = 127
 
 @dataclass(frozen=True)
 class EscortRow:
-    """One row of escort_right as far as it concerns this site. weekdays: bit 0 Monday; None: no end."""
+    """One row of escort_right as far as it concerns this site. weekdays: bit 0 Monday; None: no end.
+
+    guardian: the person is one, so may bring the child although an order forbids collecting; hides: of an order.
+    """
 
     child_id: UUID
     person_id: UUID
@@ -30,6 +37,8 @@ class EscortRow:
     weekdays: int
     starts: datetime | None
     ends: datetime | None
+    guardian: bool = True
+    hides: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,57 +73,133 @@ class PolicyContent:
         return octets + 28 * len(self.custody) < DOCUMENT_BYTES_MAX - 512 and items < DOCUMENT_ITEMS_MAX - 64
 
 
-def overstated(credentials: Iterable[LiveCredential], rights: Mapping[tuple[int, int], int]) -> set[bytes]:
-    """Return the credentials that allow more than (holder, child) may do now: they go on the list at once."""
+def overstated(
+    credentials: Iterable[LiveCredential], rights: Mapping[tuple[int, int], int],
+    denied: Mapping[tuple[int, int], int] | None = None,
+) -> set[bytes]:  # fmt: skip
+    """Return the credentials that allow more than (holder, child) may do now: they go on the list at once.
+
+    denied: bits that a custody rule of the same list takes away for good. Who must not collect one child keeps the same
+    phone and card for the others.
+    """
+    denied = denied or {}
     return {
         credential.cti
         for credential in credentials
-        if any(perms & ~rights.get((credential.holder, child), 0) & 3 for child, perms in credential.rights)
+        if any(
+            perms & ~rights.get((credential.holder, child), 0) & ~denied.get((credential.holder, child), 0) & 3
+            for child, perms in credential.rights
+        )
     }
 
 
-def custody_rules(
-    rows: Iterable[EscortRow], references: Mapping[UUID, int], timezone: str, now: datetime
-) -> tuple[CustodyRule, ...]:
-    """Return the intervals in which someone may not collect, for the days of the horizon, in the site's zone.
+def denied_for_good(rules: Iterable[CustodyRule], now: datetime) -> dict[tuple[int, int], int]:
+    """Return, by (holder, child), the bits that rules deny now and with no end."""
+    denied: dict[tuple[int, int], int] = {}
+    for rule in rules:
+        if not rule.bits & RULE_ASK and rule.from_ <= now.timestamp() and rule.to == UINT32_MAX:
+            pair = (rule.holder, rule.child)
+            denied[pair] = denied.get(pair, 0) | rule.bits
+    return denied
 
-    An order (must_not_collect) denies on its weekdays; a right for some weekdays denies on the others.
+
+Span = tuple[int, int]  # UTC seconds, the end excluded
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Yesterday and the days of the horizon: each local date with its first and last second in the site's zone."""
+
+    days: Mapping[date, Span]
+
+    @classmethod
+    def at(cls, now: datetime, timezone: str) -> "_Window":
+        zone = ZoneInfo(timezone)
+        today = now.astimezone(zone).date()
+        days = [today + timedelta(days=ahead) for ahead in range(-1, HORIZON_DAYS + 2)]
+        midnights = [int(datetime.combine(day, time(), zone).astimezone(UTC).timestamp()) for day in days]
+        return cls(dict(zip(days, pairwise(midnights), strict=False)))
+
+    def outside(self, spans: Iterable[Span]) -> list[Span]:
+        """Return what the spans leave over, without end on a side where it goes over the window's edge."""
+        edges = list(self.days.values())
+        first, last = edges[0][0], edges[-1][1]
+        bounds = [0, *(edge for span in _joined(spans) for edge in span), UINT32_MAX]
+        left = list(zip(bounds[::2], bounds[1::2], strict=True))
+        return [(start if start > first else 0, stop if stop < last else UINT32_MAX) for start, stop in left
+                if start < stop and start < last and stop > first]  # fmt: skip
+
+
+def custody_rules(
+    rows: Iterable[EscortRow], references: Mapping[UUID, int], timezone: str, now: datetime,
+    calendars: Iterable[CustodyCalendar] = (), exceptions: Sequence[CustodyException] = (),
+) -> tuple[CustodyRule, ...]:  # fmt: skip
+    """Return the intervals in which someone may not bring or collect a child, or is asked about, in the site's zone.
+
+    rows: of a pair of child and adult all that touch the horizon, or none. No right or an order: denied. A right but
+    not on this weekday, or a calendar that says another day: staff are asked; denied where the calendar denies.
     """
-    today = now.astimezone(ZoneInfo(timezone)).date()
-    rules: set[tuple[int, int, int, int, int]] = set()
+    window = _Window.at(now, timezone)
+    pairs: dict[tuple[UUID, UUID], list[EscortRow]] = {}
     for row in rows:
-        child, holder = references.get(row.child_id), references.get(row.person_id)
-        denied = row.weekdays if row.kind == "must_not_collect" else ALL_WEEKDAYS & ~row.weekdays
-        if child is None or holder is None or denied == 0:
+        pairs.setdefault((row.child_id, row.person_id), []).append(row)
+    days_of = {(one.child_id, one.person_id): [] for one in calendars}
+    for one in calendars:
+        days_of[one.child_id, one.person_id].append(one)
+    rules: set[tuple[int, int, int, int, int]] = set()
+    for (child_id, person_id), own in pairs.items():
+        child, holder = references.get(child_id), references.get(person_id)
+        if child is None or holder is None:
             continue
-        for begins, ends in _intervals(row, denied, today, ZoneInfo(timezone)):
-            rules.add((child, holder, RULE_OUT, begins, ends))
+        by_bits = _denied_and_asked(own, days_of.get((child_id, person_id), []), exceptions, window)
+        rules |= {(child, holder, bits, *span) for bits, spans in by_bits.items() for span in _joined(spans)}
     return tuple(CustodyRule(*rule) for rule in sorted(rules))
 
 
-def _intervals(row: EscortRow, denied: int, today: date, zone: ZoneInfo) -> list[tuple[int, int]]:
-    """Return the denied spans as UTC seconds: whole local days joined where they touch, cut by the row's period."""
-    if denied == ALL_WEEKDAYS and row.ends is None:
-        spans = [(0, UINT32_MAX)]  # an order with no end outlives its list: an old list still denies
-    else:
-        days = [today + timedelta(days=ahead) for ahead in range(-1, HORIZON_DAYS)]
-        spans = _joined([(_midnight(day, zone), _midnight(day + timedelta(days=1), zone))
-                         for day in days if denied >> day.weekday() & 1])  # fmt: skip
-    begins = int(row.starts.timestamp()) if row.starts else 0
-    ends = int(row.ends.timestamp()) if row.ends else UINT32_MAX
-    cut = [(max(start, begins), min(stop, ends)) for start, stop in spans]
-    return [(start, stop) for start, stop in cut if start < stop]
+def _denied_and_asked(
+    rows: Sequence[EscortRow], calendars: Sequence[CustodyCalendar], exceptions: Sequence[CustodyException],
+    window: _Window,
+) -> dict[int, list[Span]]:  # fmt: skip
+    """Return spans by bits for one adult and one child. Without a right only a guardian brings the child."""
+    rights = [row for row in rows if row.kind == "may_collect"]
+    orders = [row for row in rows if row.kind == "must_not_collect"]
+    no_right = RULE_OUT if any(row.guardian for row in rows) else RULE_OUT | RULE_IN
+    found: dict[int, list[Span]] = {no_right: window.outside(_life(row, inwards=True) for row in rights)}
+
+    def add(bits: int, spans: Iterable[Span]) -> None:
+        found.setdefault(bits, []).extend(spans)
+
+    for row in orders:
+        add(no_right | (RULE_IN if row.hides else 0), [_life(row, inwards=False)])
+    for row in rights:
+        begins, ends = _life(row, inwards=True)
+        other = (span for day, span in window.days.items() if not row.weekdays >> day.weekday() & 1)
+        add(RULE_OUT | RULE_ASK, ((max(start, begins), min(stop, ends)) for start, stop in other))
+    for calendar in calendars if rights else ():
+        other = (span for day, span in window.days.items()
+                 if _holds(calendar, day) and not calendar.has_child_on(day, exceptions))  # fmt: skip
+        add(RULE_OUT if calendar.denies else RULE_OUT | RULE_ASK, other)
+    return found
 
 
-def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    joined: list[tuple[int, int]] = []
-    for start, stop in spans:
-        if joined and joined[-1][1] == start:
-            joined[-1] = (joined[-1][0], stop)
+def _holds(calendar: CustodyCalendar, day: date) -> bool:
+    return calendar.first_day <= day and (calendar.last_day is None or day < calendar.last_day)
+
+
+def _life(row: EscortRow, *, inwards: bool) -> Span:
+    """Return a row's period in whole seconds: of a right rounded inwards, of a prohibition outwards."""
+    first, last = (math.ceil, math.floor) if inwards else (math.floor, math.ceil)
+    begins = max(0, first(row.starts.timestamp())) if row.starts else 0
+    ends = min(UINT32_MAX, last(row.ends.timestamp())) if row.ends else UINT32_MAX
+    return begins, ends
+
+
+def _joined(spans: Iterable[Span]) -> list[Span]:
+    """Return the spans in order, those that touch or overlap as one."""
+    joined: list[Span] = []
+    for start, stop in sorted(span for span in spans if span[0] < span[1]):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
         else:
             joined.append((start, stop))
     return joined
-
-
-def _midnight(day: date, zone: ZoneInfo) -> int:
-    return int(datetime.combine(day, time(), zone).astimezone(UTC).timestamp())

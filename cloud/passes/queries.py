@@ -142,11 +142,14 @@ class RightRow(Right):
 
 def rights(tx: Transaction, district_id: UUID, now: datetime, *, person_id: UUID | None = None,
            site: int | None = None) -> list[RightRow]:  # fmt: skip
-    """Return who may bring and collect whom now; a running order on all weekdays takes the pick-up away."""
+    """Return who may bring and collect whom now. Only a running right lets collect; guardians may always bring.
+
+    A running order takes the pick-up away, and the whole child where it hides them from the person.
+    """
     return many(
         tx, RightRow,
         """WITH tie AS (
-               SELECT child_id, person_id, may_collect AS pick_up FROM guardianship
+               SELECT child_id, person_id, false AS pick_up FROM guardianship
                WHERE district_id = %(district_id)s AND period @> (%(now)s::timestamptz AT TIME ZONE 'UTC')::date
                  AND (%(person_id)s::uuid IS NULL OR person_id = %(person_id)s)
                UNION ALL
@@ -158,7 +161,7 @@ def rights(tx: Transaction, district_id: UUID, now: datetime, *, person_id: UUID
                   coalesce(k.name, '') AS class_name, true AS drop_off,
                   h.pick_up AND NOT EXISTS (
                       SELECT 1 FROM escort_right o WHERE o.district_id = %(district_id)s AND o.child_id = h.child_id
-                        AND o.person_id = h.person_id AND o.kind = 'must_not_collect' AND o.weekdays = 127
+                        AND o.person_id = h.person_id AND o.kind = 'must_not_collect'
                         AND o.period @> %(now)s::timestamptz) AS pick_up
            FROM held h
            JOIN child c ON c.district_id = %(district_id)s AND c.id = h.child_id
@@ -166,7 +169,11 @@ def rights(tx: Transaction, district_id: UUID, now: datetime, *, person_id: UUID
                            AND e.period @> (%(now)s::timestamptz AT TIME ZONE 'UTC')::date
            JOIN school s ON s.district_id = e.district_id AND s.id = e.school_id
            LEFT JOIN class k ON k.district_id = e.district_id AND k.id = e.class_id
-           WHERE %(site)s::bigint IS NULL OR s.site = %(site)s
+           WHERE (%(site)s::bigint IS NULL OR s.site = %(site)s)
+             AND NOT EXISTS (
+                 SELECT 1 FROM court_order t JOIN escort_right o ON o.district_id = t.district_id AND o.id = t.right_id
+                 WHERE t.district_id = %(district_id)s AND t.child_id = h.child_id AND t.person_id = h.person_id
+                   AND t.hides AND o.period @> %(now)s::timestamptz)
            ORDER BY s.site, c.given, c.id""",
         {"district_id": district_id, "now": now, "person_id": person_id, "site": site},
     )  # fmt: skip
@@ -307,16 +314,24 @@ def insert_revoked_issuer(tx: Transaction, kid: bytes, now: datetime) -> None:
 
 
 def escort_rows(tx: Transaction, district_id: UUID, site: int, now: datetime) -> list[EscortRow]:
-    """Orders and part-time rights for the children of a site, running or to come within the horizon."""
+    """Rights and orders for the children of a site that touch the horizon, but for rights that hold all the time."""
     return many(
         tx, EscortRow,
         """SELECT DISTINCT r.child_id, r.person_id, r.kind, r.weekdays, lower(r.period) AS starts,
-                  upper(r.period) AS ends
+                  upper(r.period) AS ends, coalesce(t.hides, false) AS hides,
+                  EXISTS (SELECT 1 FROM guardianship g WHERE g.district_id = r.district_id
+                             AND g.child_id = r.child_id AND g.person_id = r.person_id
+                             AND g.period @> (%(now)s::timestamptz AT TIME ZONE 'UTC')::date) AS guardian
            FROM escort_right r
            JOIN enrolment e ON e.district_id = r.district_id AND e.child_id = r.child_id
            JOIN school s ON s.district_id = e.district_id AND s.id = e.school_id AND s.site = %(site)s
-           WHERE r.district_id = %(district_id)s AND (r.kind = 'must_not_collect' OR r.weekdays <> 127)
-             AND r.period && tstzrange(%(now)s, %(now)s::timestamptz + interval '10 days')""",
+           LEFT JOIN court_order t ON t.district_id = r.district_id AND t.right_id = r.id
+           WHERE r.district_id = %(district_id)s
+             AND r.period && tstzrange(%(now)s, %(now)s::timestamptz + interval '12 days')
+             AND (r.kind = 'must_not_collect' OR r.weekdays <> 127 OR NOT upper_inf(r.period)
+                  OR lower(r.period) > %(now)s
+                  OR EXISTS (SELECT 1 FROM custody_calendar k WHERE k.district_id = r.district_id
+                                AND k.child_id = r.child_id AND k.person_id = r.person_id))""",
         {"district_id": district_id, "site": site, "now": now},
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from cloud.attendance.service import presence_of, ref_of, references_of_site
+from cloud.audit import service as audit
 from cloud.kit.db import RuleBroken, Transaction
 from cloud.kit.errors import N_, Answer, Refused
 from cloud.kit.ids import new_id
@@ -25,6 +26,7 @@ from cloud.passes.model import (
     CARD_LIFE,
     CREDENTIAL_LIFE,
     CREDENTIAL_RENEWED_AFTER,
+    SERIAL_LETTERS,
     FoundCode,
     Issued,
     PairStart,
@@ -35,7 +37,8 @@ from cloud.passes.model import (
     SignedDocument,
     grouped_by_site,
 )
-from cloud.passes.policy import LiveCredential, PolicyContent, custody_rules, overstated
+from cloud.passes.policy import LiveCredential, PolicyContent, custody_rules, denied_for_good, overstated
+from cloud.people.custody import custody_of_site
 from protocols.canonical import decode, encode
 from protocols.cose import Sign1, kid_of
 from protocols.documents import CustodyRule, PolicyList, build_policy_list
@@ -52,7 +55,6 @@ from protocols.passes import DeviceKey, PassRefused, Revocations, issue_card, is
 from protocols.trust import Role
 
 PAIR_DOMAIN = b"portillon-pair"  # what a phone's proof begins with; the page and the simulator say the same
-SERIAL_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no 0/O, 1/I on paper
 DRAWS_MAX = 20  # tries to find a free random number before giving up
 IPV6_LINE_BITS = 64  # what one subscriber's line is given (RFC 6177): its addresses are one guesser
 
@@ -77,8 +79,13 @@ class PolicyTooLarge(Exception):
 # --- pairing ------------------------------------------------------------------------------------------------------
 
 
-def new_pairing_code(tx: Transaction, secret: bytes, district_id: UUID, person_id: UUID, now: datetime) -> str:
-    """Return eight digits, good once within ten minutes; earlier codes of this person end. secret: the HMAC key."""
+def new_pairing_code(
+    tx: Transaction, secret: bytes, district_id: UUID, person_id: UUID, now: datetime, *, by: UUID | None = None
+) -> str:
+    """Return eight digits, good once within ten minutes; earlier codes of this person end. secret: the HMAC key.
+
+    by: who in the office gives it out, for the audit log.
+    """
     queries.end_codes_of(tx, district_id, person_id, now)
     for _ in range(DRAWS_MAX):
         code = f"{secrets.randbelow(10**PAIRING_DIGITS):0{PAIRING_DIGITS}}"
@@ -91,6 +98,8 @@ def new_pairing_code(tx: Transaction, secret: bytes, district_id: UUID, person_i
             if broken.constraint != "pairing_code_once":
                 raise
             continue
+        if by:
+            audit.record(tx, district_id, action="phone.invite", by=by, thing="person", thing_id=person_id, now=now)
         return code
     raise LookupError("no free pairing code")
 
@@ -164,11 +173,14 @@ def phone_of_thumb(tx: Transaction, district_id: UUID, thumb: bytes) -> Phone | 
     return queries.phone_of_thumb(tx, district_id, thumb)
 
 
-def revoke_phone(tx: Transaction, district_id: UUID, person_id: UUID, phone_id: UUID, now: datetime) -> bool:
-    """Take a phone away; its thumb goes on the policy lists. Return whether it was paired."""
+def revoke_phone(
+    tx: Transaction, district_id: UUID, person_id: UUID, phone_id: UUID, now: datetime, *, by: UUID | None = None
+) -> bool:
+    """Take a phone away; its thumb goes on the policy lists. Return whether it was paired. by: for the audit log."""
     revoked = queries.revoke_phone(tx, district_id, person_id, phone_id, now) == 1
     if revoked:
         happened(tx, "PhoneRevoked", district_id)
+        audit.record(tx, district_id, action="phone.revoke", by=by, thing="person", thing_id=person_id, now=now)
     return revoked
 
 
@@ -242,6 +254,11 @@ def offers(tx: Transaction, ring: KeyRing, district_id: UUID, phone: Phone, now:
         found.append(PassOffer("staff", right.site, right.school, right.timezone, issued.body, issued.issued_at,
                                issued.expires_at, ()))  # fmt: skip
     return found
+
+
+def rights_of_person(tx: Transaction, district_id: UUID, person_id: UUID, now: datetime) -> list[list[Right]]:
+    """Return what an adult may do now, a site at a time, as credentials and cards hold it."""
+    return grouped_by_site(queries.rights(tx, district_id, now, person_id=person_id))
 
 
 def issue_card_for(
@@ -334,19 +351,18 @@ def _pairs(rights: list[list[int]]) -> list[tuple[int, int]]:
 
 def policy_content(tx: Transaction, district_id: UUID, site: int, now: datetime) -> PolicyContent:
     """Return what the policy list of a site says now, from rights, orders and revocations."""
-    timezone = queries.timezone_of_site(tx, district_id, site) or "UTC"
-    rows = queries.escort_rows(tx, district_id, site, now)
-    children, people = references_of_site(tx, district_id, site)
-    held, _ = knowledge_of_site(tx, district_id, site, now)
+    held, by_child = knowledge_of_site(tx, district_id, site, now)
+    rules = tuple(rule for told in by_child.values() for rule in told)
+    denied = denied_for_good(rules, now)
     live = [LiveCredential(one.cti, one.holder, tuple((child, perms) for child, perms in one.rights))
             for one in queries.live_credentials(tx, district_id, site, now)]  # fmt: skip
     revocations = Revocations(
-        ctis=frozenset(queries.revoked_ctis(tx, district_id, site, now)) | overstated(live, held),
+        ctis=frozenset(queries.revoked_ctis(tx, district_id, site, now)) | overstated(live, held, denied),
         thumbs=frozenset(queries.revoked_thumbs(tx, district_id, site, now)),
         holders={block.ref: int(block.not_before.timestamp()) for block in queries.blocks(tx, district_id, site)},
         kids=frozenset(queries.revoked_issuers(tx)),
     )
-    return PolicyContent(revocations, custody_rules(rows, children | people, timezone, now))
+    return PolicyContent(revocations, rules)
 
 
 def knowledge_of_site(
@@ -359,8 +375,10 @@ def knowledge_of_site(
         pair = (people.get(right.person_id, 0), children.get(right.child_id, 0))
         perms[pair] = perms.get(pair, 0) | right.perms
     zone = queries.timezone_of_site(tx, district_id, site) or "UTC"
+    calendars, exceptions = custody_of_site(tx, district_id, site, at)
+    rows = queries.escort_rows(tx, district_id, site, at)
     custody: dict[int, tuple[CustodyRule, ...]] = {}
-    for rule in custody_rules(queries.escort_rows(tx, district_id, site, at), children | people, zone, at):
+    for rule in custody_rules(rows, children | people, zone, at, calendars, exceptions):
         custody[rule.child] = (*custody.get(rule.child, ()), rule)
     return perms, custody
 

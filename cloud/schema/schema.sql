@@ -1209,6 +1209,13 @@ BEGIN
     RETURN true;
 END $$;
 
+-- Whether a session is confined to one district while its login has a person in another one as well.
+CREATE FUNCTION is_narrow(asking session) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT asking.only_district IS NOT NULL AND EXISTS (
+        SELECT 1 FROM person WHERE login_id = asking.login_id AND district_id <> asking.only_district)
+$$;
+
 -- Somebody opened the link in the mailbox, in the session that asked for it. The address counts as proved; every login
 -- that an office wrote this address beside is joined; this family session and the key in its hand reach everywhere.
 CREATE FUNCTION prove_address(of_hash bytea, of_session bytea, at timestamptz) RETURNS uuid
@@ -1224,6 +1231,12 @@ BEGIN
     SELECT * INTO asking FROM session WHERE token_hash = of_session AND door = 'family' AND ended_at IS NULL
        AND expires_at > at;
     IF proof.token_hash IS NULL OR asking.token_hash IS NULL OR asking.login_id <> proof.login_id THEN
+        RETURN NULL;
+    END IF;
+    -- A session that reaches less far than its login widens by the address that this login proved before, by no other:
+    -- an office that may print letters for its own district would prove a mailbox of its own and read the rest.
+    IF is_narrow(asking) AND NOT EXISTS (SELECT 1 FROM login WHERE id = proof.login_id AND email = proof.email
+                                            AND email_proved_at IS NOT NULL) THEN
         RETURN NULL;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('address ' || proof.email, 0));
@@ -1256,7 +1269,7 @@ BEGIN
        AND opened_by = 'letter' AND created_at > at - interval '10 minutes';
     SELECT * INTO asking FROM session WHERE token_hash = of_session AND door = 'family' AND ended_at IS NULL
        AND expires_at > at AND sure_until > at AND opened_by IN ('passkey', 'password') AND phone_id IS NULL;
-    IF fresh.token_hash IS NULL OR asking.token_hash IS NULL OR NOT join_logins(asking.login_id, fresh.login_id) THEN
+    IF fresh.token_hash IS NULL OR asking.token_hash IS NULL OR is_narrow(asking) OR NOT join_logins(asking.login_id, fresh.login_id) THEN
         RETURN false;
     END IF;
     UPDATE session SET ended_at = at WHERE token_hash = letter_session;
@@ -1265,8 +1278,8 @@ BEGIN
     RETURN true;
 END $$;
 
-REVOKE ALL ON FUNCTION schools_of_address(text), join_logins(uuid, uuid), prove_address(bytea, bytea, timestamptz),
-    join_by_letter(bytea, bytea, timestamptz) FROM PUBLIC;
+REVOKE ALL ON FUNCTION schools_of_address(text), is_narrow(session), join_logins(uuid, uuid),
+    prove_address(bytea, bytea, timestamptz), join_by_letter(bytea, bytea, timestamptz) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION schools_of_address(text), prove_address(bytea, bytea, timestamptz),
     join_by_letter(bytea, bytea, timestamptz) TO portillon_app;
 
@@ -1314,11 +1327,10 @@ CREATE TRIGGER role_grant_not_above BEFORE INSERT OR UPDATE ON role_grant
 -- What was granted is not rewritten: a grant only ends.
 CREATE FUNCTION refuse_other_grant() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
-    IF (NEW.district_id, NEW.id, NEW.person_id, NEW.role, NEW.school_id, NEW.class_id, NEW.granted_by, lower(NEW.period))
+    IF (NEW.district_id, NEW.id, NEW.person_id, NEW.role, NEW.school_id, NEW.class_id, NEW.granted_by)
        IS DISTINCT FROM
-       (OLD.district_id, OLD.id, OLD.person_id, OLD.role, OLD.school_id, OLD.class_id, OLD.granted_by, lower(OLD.period))
-       OR upper(NEW.period) > coalesce(upper(OLD.period), 'infinity') OR (upper_inf(NEW.period) AND NOT upper_inf(OLD.period))
-    THEN
+       (OLD.district_id, OLD.id, OLD.person_id, OLD.role, OLD.school_id, OLD.class_id, OLD.granted_by)
+       OR NOT NEW.period <@ OLD.period OR (NOT isempty(NEW.period) AND lower(NEW.period) <> lower(OLD.period)) THEN
         RAISE EXCEPTION 'a granted role only ends'
             USING ERRCODE = '23001', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
     END IF;
@@ -1329,13 +1341,13 @@ CREATE TRIGGER role_grant_only_ends BEFORE UPDATE ON role_grant FOR EACH ROW EXE
 -- A school keeps a head. The school's row is locked, so that of two who leave at once the second sees the first.
 CREATE FUNCTION refuse_headless_school() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 BEGIN
-    IF OLD.role <> 'head' OR upper(NEW.period) IS NOT DISTINCT FROM upper(OLD.period) THEN
+    IF OLD.role <> 'head' OR NEW.period = OLD.period THEN
         RETURN NEW;
     END IF;
     PERFORM 1 FROM school WHERE district_id = NEW.district_id AND id = NEW.school_id AND state <> 'leaving' FOR UPDATE;
     IF FOUND AND NOT EXISTS (SELECT 1 FROM role_grant g
             WHERE g.district_id = NEW.district_id AND g.school_id = NEW.school_id AND g.role = 'head' AND g.id <> NEW.id
-              AND g.period @> upper(NEW.period)) THEN
+              AND g.period @> coalesce(upper(NEW.period), lower(OLD.period))) THEN
         RAISE EXCEPTION 'a school keeps a head'
             USING ERRCODE = '23001', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
     END IF;
@@ -1343,15 +1355,16 @@ BEGIN
 END $$;
 CREATE TRIGGER role_grant_last_head BEFORE UPDATE ON role_grant FOR EACH ROW EXECUTE FUNCTION refuse_headless_school();
 
--- A letter that opens a door of staff is a way to become that person: it is written by who may grant each of their roles.
+-- A letter that opens a door of staff is a way to become that person: it is written by who may grant each of their
+-- roles, to somebody who has one.
 CREATE FUNCTION refuse_letter_above() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
     today date := (now() AT TIME ZONE 'UTC')::date;
 BEGIN
-    IF NEW.issued_by IS NOT NULL AND NEW.door <> 'family' AND EXISTS (SELECT 1 FROM role_grant g
-            WHERE g.district_id = NEW.district_id AND g.person_id = NEW.person_id
-              AND (upper_inf(g.period) OR upper(g.period) > today)
-              AND NOT may_grant(NEW.district_id, NEW.issued_by, g.role, g.school_id, today)) THEN
+    IF NEW.issued_by IS NOT NULL AND NEW.door <> 'family' AND coalesce((
+            SELECT bool_or(NOT may_grant(NEW.district_id, NEW.issued_by, g.role, g.school_id, today)) FROM role_grant g
+             WHERE g.district_id = NEW.district_id AND g.person_id = NEW.person_id
+               AND (upper_inf(g.period) OR upper(g.period) > today)), true) THEN
         RAISE EXCEPTION 'this letter is not theirs to write'
             USING ERRCODE = '23001', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
     END IF;
@@ -1359,6 +1372,17 @@ BEGIN
 END $$;
 CREATE TRIGGER activation_letter_not_above BEFORE INSERT ON activation_letter
     FOR EACH ROW EXECUTE FUNCTION refuse_letter_above();
+
+-- And it ends when its person rises above its writer before it is used.
+CREATE FUNCTION end_letters_below() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE activation_letter l SET ended_at = greatest(now(), l.issued_at)
+     WHERE l.district_id = NEW.district_id AND l.person_id = NEW.person_id AND l.door <> 'family' AND l.ended_at IS NULL
+       AND l.issued_by IS NOT NULL AND NOT may_grant(NEW.district_id, l.issued_by, NEW.role, NEW.school_id,
+                                                     (now() AT TIME ZONE 'UTC')::date);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER role_grant_ends_letters AFTER INSERT ON role_grant FOR EACH ROW EXECUTE FUNCTION end_letters_below();
 -- Who may collect, who must not, and who says so: escorts with their adder, court orders, custody calendars,
 -- corrections, protected identity, school days and hours. Rules: INTEGRITY I1, I2, I11, I13, I16, I18, I19; ADR 0012.
 

@@ -146,7 +146,7 @@ ALTER TABLE card
     ADD CONSTRAINT card_at_site FOREIGN KEY (district_id, site) REFERENCES site (district_id, number),
     ADD CONSTRAINT card_of_person FOREIGN KEY (district_id, person_id) REFERENCES person (district_id, id),
     ADD CONSTRAINT card_of_one_credential UNIQUE (district_id, cti),
-    ADD CONSTRAINT card_ended_why CHECK (ended_why IN ('lost', 'replaced', 'taken_back', 'over')),
+    ADD CONSTRAINT card_ended_why CHECK (ended_why IN ('lost', 'replaced', 'revoked', 'over')),
     ADD CONSTRAINT card_ended_whole CHECK (revoked_at IS NOT NULL OR (ended_why IS NULL AND ended_by IS NULL)),
     ADD CONSTRAINT card_replaces FOREIGN KEY (district_id, replaces) REFERENCES card (district_id, serial),
     ADD CONSTRAINT card_replaced_once UNIQUE (district_id, replaces);

@@ -1,0 +1,1 @@
+"""Printed cards: issued, drawn on paper, replaced, reported lost."""
