@@ -66,16 +66,22 @@ MAY: dict[Role, dict[Action, Scope]] = {
          Action.VETO_ESCORT, Action.REVOKE_CARD, Action.READ_ACCESS_LOG), Scope.OWN,
     ),  # fmt: skip
     Role.ESCORT: {Action.HOLD_PASS: Scope.OWN, Action.REVOKE_CARD: Scope.OWN},
+    Role.PUPIL: {},  # Nothing yet: a pupil's own pages come with an age that the district sets.
+    Role.PUBLIC_VERIFIER: {},  # Holds a signed paper and no login: what it proves needs no permission.
     Role.TEACHER: {
         Action.READ_CHILD: Scope.CLASS, Action.READ_DAY_SHEET: Scope.SCHOOL, Action.RECORD_STAFF_FACT: Scope.CLASS,
     },
     Role.GATE_STAFF: {Action.READ_DAY_SHEET: Scope.SCHOOL, Action.RECORD_STAFF_FACT: Scope.SCHOOL},
+    Role.DAY_CARE: {  # Hands children over in the afternoon as the gate's staff does, at its own school.
+        Action.READ_CHILD: Scope.SCHOOL, Action.READ_DAY_SHEET: Scope.SCHOOL, Action.RECORD_STAFF_FACT: Scope.SCHOOL,
+    },
     Role.OFFICE: dict.fromkeys(OFFICE_WORK, Scope.SCHOOL),
     Role.HEAD: dict.fromkeys(
         (*OFFICE_WORK, Action.READ_GATES, Action.GRANT_ROLE, Action.READ_ACCESS_LOG), Scope.SCHOOL
     ),
     Role.DISTRICT_OFFICER: dict.fromkeys(
-        (Action.READ_PEOPLE, Action.READ_GATES, Action.GRANT_ROLE, Action.MANAGE_CALENDAR), Scope.DISTRICT
+        (Action.READ_PEOPLE, Action.READ_GATES, Action.GRANT_ROLE, Action.MANAGE_CALENDAR, Action.INVITE_LOGIN),
+        Scope.DISTRICT,
     ),
     Role.AUDITOR: {
         Action.READ_CHILD: Scope.DISTRICT, Action.READ_DAY_SHEET: Scope.DISTRICT, Action.READ_PEOPLE: Scope.DISTRICT,

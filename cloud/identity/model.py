@@ -5,7 +5,7 @@ a teacher who is a parent has two sessions.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -30,12 +30,17 @@ class Way(StrEnum):
 
 
 class Role(StrEnum):
-    """What a person is. The first two follow from rights over children, the others are granted (role_grant)."""
+    """What a person is. Guardian and escort follow from rights over children; a pupil is a child who may sign in one
+    day; a public verifier is anybody with a paper in hand, who has no login; the others are granted (role_grant).
+    """
 
     GUARDIAN = "guardian"
     ESCORT = "escort"
+    PUPIL = "pupil"
+    PUBLIC_VERIFIER = "public_verifier"
     TEACHER = "teacher"
     GATE_STAFF = "gate_staff"
+    DAY_CARE = "day_care"
     OFFICE = "office"
     HEAD = "head"
     DISTRICT_OFFICER = "district_officer"
@@ -73,6 +78,32 @@ class Held:
     role: Role
     school_id: UUID | None = None
     class_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A granted role with its days: last_day is the first day on which it no longer counts, None while it is open."""
+
+    id: UUID
+    person_id: UUID
+    role: Role
+    school_id: UUID | None
+    class_id: UUID | None
+    first_day: date
+    last_day: date | None
+    granted_by: UUID | None
+
+
+@dataclass(frozen=True)
+class OpenSession:
+    """Where somebody is signed in, as they see it themselves."""
+
+    id: UUID
+    door: str
+    opened_by: str
+    browser: str
+    created_at: datetime
+    is_this: bool
 
 
 @dataclass(frozen=True)

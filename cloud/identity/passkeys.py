@@ -299,34 +299,47 @@ def _ask(tx: Transaction, purpose: Purpose, token: str | None, now: datetime) ->
 
 
 def passkeys_of(tx: Transaction, actor: Actor) -> list[Passkey]:
-    """Return the keys of this login at this door, oldest first."""
+    """Return the keys of this login at this door that the session may touch, oldest first.
+
+    A session of one district sees the keys of that district: an office could have begun it with a letter of its own.
+    """
     return many(
         tx, Passkey,
         "SELECT id, name, only_district, created_at, used_at FROM passkey"
-        " WHERE login_id = %(login)s AND door = %(door)s ORDER BY created_at, id",
-        {"login": actor.login_id, "door": actor.door},
+        " WHERE login_id = %(login)s AND door = %(door)s"
+        " AND (%(district)s::uuid IS NULL OR only_district = %(district)s) ORDER BY created_at, id",
+        {"login": actor.login_id, "door": actor.door, "district": actor.only_district},
     )
 
 
 def name_passkey(tx: Transaction, actor: Actor, key_id: UUID, name: str) -> bool:
     """Rename an own key; return whether there is one."""
     return tx.execute(
-        "UPDATE passkey SET name = %(name)s WHERE id = %(id)s AND login_id = %(login)s AND door = %(door)s",
-        {"name": _name(name), "id": key_id, "login": actor.login_id, "door": actor.door},
+        "UPDATE passkey SET name = %(name)s WHERE id = %(id)s AND login_id = %(login)s AND door = %(door)s"
+        " AND (%(district)s::uuid IS NULL OR only_district = %(district)s)",
+        {"name": _name(name), "id": key_id, "login": actor.login_id, "door": actor.door,
+         "district": actor.only_district},
     ).rowcount == 1
 
 
 def remove_passkey(tx: Transaction, actor: Actor, key_id: UUID, token: str, now: datetime) -> bool:
-    """Remove an own key and end the other sessions that it opened; return whether there was one."""
+    """Remove an own key and end the other sessions that it opened; return whether there was one.
+
+    Raises SignInRefused("PASSKEY_LAST"): staff and operators have no other way in.
+    """
+    tx.execute("SELECT id FROM login WHERE id = %s FOR UPDATE", (actor.login_id,))
+    kept = [key.id for key in passkeys_of(tx, actor)]
+    if key_id not in kept:
+        return False
+    if len(kept) == 1 and actor.door is not Door.FAMILY:
+        raise SignInRefused("PASSKEY_LAST")
     tx.execute(
         "UPDATE session SET ended_at = %(now)s WHERE passkey_id = %(id)s AND login_id = %(login)s"
         " AND token_hash <> %(own)s AND ended_at IS NULL",
         {"now": now, "id": key_id, "login": actor.login_id, "own": token_hash(token)},
     )
-    return tx.execute(
-        "DELETE FROM passkey WHERE id = %(id)s AND login_id = %(login)s AND door = %(door)s",
-        {"id": key_id, "login": actor.login_id, "door": actor.door},
-    ).rowcount == 1
+    tx.execute("DELETE FROM passkey WHERE id = %s", (key_id,))
+    return True
 
 
 _KEYS = "SELECT id, login_id, door, only_district, credential, handle, public_key, counter FROM passkey"

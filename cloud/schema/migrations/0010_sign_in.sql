@@ -197,3 +197,212 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     UNION ALL SELECT 'gate_alarm', count(*) FROM alarms
     UNION ALL SELECT 'activation_letter', count(*) FROM activations
 $$;
+
+-- The schools around the logins of an address, so that tries are counted for each of them. Ids only, ten at most.
+CREATE FUNCTION schools_of_address(wanted text) RETURNS SETOF uuid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT DISTINCT e.school_id FROM login l JOIN person p ON p.login_id = l.id
+      JOIN guardianship g ON g.district_id = p.district_id AND g.person_id = p.id
+      JOIN enrolment e ON e.district_id = g.district_id AND e.child_id = g.child_id
+     WHERE l.email = wanted LIMIT 10
+$$;
+
+-- ---------------------------------------------------------------------------------------------- one parent, one login
+
+CREATE POLICY join_logins ON person FOR UPDATE TO portillon_owner USING (true);
+
+-- Moves the persons, keys and sessions of one login to another. What is moved stays confined to the district it came
+-- from; where both have a person in one district that person stays, and so does its login. Called by the two below.
+CREATE FUNCTION join_logins(kept uuid, gone uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    reach uuid[] := ARRAY(SELECT district_id FROM person WHERE login_id = gone);
+BEGIN
+    IF kept = gone OR cardinality(reach) <> 1
+       OR EXISTS (SELECT 1 FROM person WHERE login_id = kept AND district_id = reach[1]) THEN
+        RETURN false;
+    END IF;
+    UPDATE person SET login_id = kept WHERE login_id = gone;
+    UPDATE passkey SET login_id = kept, only_district = coalesce(only_district, reach[1]) WHERE login_id = gone;
+    UPDATE session SET login_id = kept, only_district = coalesce(only_district, reach[1]) WHERE login_id = gone;
+    UPDATE password SET login_id = kept, only_district = coalesce(only_district, reach[1])
+     WHERE login_id = gone AND NOT EXISTS (SELECT 1 FROM password WHERE login_id = kept);
+    UPDATE sign_in_link SET login_id = kept, only_district = coalesce(only_district, reach[1]) WHERE login_id = gone;
+    DELETE FROM login WHERE id = gone;
+    RETURN true;
+END $$;
+
+-- Whether a session is confined to one district while its login has a person in another one as well.
+CREATE FUNCTION is_narrow(asking session) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT asking.only_district IS NOT NULL AND EXISTS (
+        SELECT 1 FROM person WHERE login_id = asking.login_id AND district_id <> asking.only_district)
+$$;
+
+-- Somebody opened the link in the mailbox, in the session that asked for it. The address counts as proved; every login
+-- that an office wrote this address beside is joined; this family session and the key in its hand reach everywhere.
+CREATE FUNCTION prove_address(of_hash bytea, of_session bytea, at timestamptz) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    proof  address_proof;
+    asking session;
+    kept   uuid;
+    other  uuid;
+BEGIN
+    UPDATE address_proof SET used_at = at WHERE token_hash = of_hash AND session_hash = of_session
+       AND used_at IS NULL AND expires_at > at RETURNING * INTO proof;
+    SELECT * INTO asking FROM session WHERE token_hash = of_session AND door = 'family' AND ended_at IS NULL
+       AND expires_at > at;
+    IF proof.token_hash IS NULL OR asking.token_hash IS NULL OR asking.login_id <> proof.login_id THEN
+        RETURN NULL;
+    END IF;
+    -- A session that reaches less far than its login widens by the address that this login proved before, by no other:
+    -- an office that may print letters for its own district would prove a mailbox of its own and read the rest.
+    IF is_narrow(asking) AND NOT EXISTS (SELECT 1 FROM login WHERE id = proof.login_id AND email = proof.email
+                                            AND email_proved_at IS NOT NULL) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('address ' || proof.email, 0));
+    SELECT id INTO kept FROM login WHERE email = proof.email AND email_proved_at IS NOT NULL;
+    IF kept IS NULL THEN
+        UPDATE login SET email = proof.email, email_proved_at = at WHERE id = proof.login_id;
+        kept := proof.login_id;
+    END IF;
+    FOR other IN SELECT id FROM login WHERE (email = proof.email OR id = proof.login_id) AND id <> kept
+                  ORDER BY created_at, id LIMIT 20 LOOP
+        PERFORM join_logins(kept, other);
+    END LOOP;
+    IF EXISTS (SELECT 1 FROM session WHERE token_hash = of_session AND login_id = kept) THEN
+        UPDATE passkey SET only_district = NULL WHERE id = asking.passkey_id AND door = 'family' AND login_id = kept;
+        UPDATE password SET only_district = NULL WHERE login_id = kept AND asking.opened_by = 'password'
+           AND only_district IS NOT DISTINCT FROM asking.only_district;
+        UPDATE session SET only_district = NULL WHERE token_hash = of_session AND phone_id IS NULL;
+    END IF;
+    RETURN kept;
+END $$;
+
+-- Somebody who is signed in, and sure, typed the letter of a second district: both in one hand, one login.
+CREATE FUNCTION join_by_letter(letter_session bytea, of_session bytea, at timestamptz) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    fresh  session;
+    asking session;
+BEGIN
+    SELECT * INTO fresh FROM session WHERE token_hash = letter_session AND door = 'family' AND ended_at IS NULL
+       AND opened_by = 'letter' AND created_at > at - interval '10 minutes';
+    SELECT * INTO asking FROM session WHERE token_hash = of_session AND door = 'family' AND ended_at IS NULL
+       AND expires_at > at AND sure_until > at AND opened_by IN ('passkey', 'password') AND phone_id IS NULL;
+    IF fresh.token_hash IS NULL OR asking.token_hash IS NULL OR is_narrow(asking) OR NOT join_logins(asking.login_id, fresh.login_id) THEN
+        RETURN false;
+    END IF;
+    UPDATE session SET ended_at = at WHERE token_hash = letter_session;
+    UPDATE session SET only_district = NULL WHERE token_hash = of_session;
+    UPDATE passkey SET only_district = NULL WHERE id = asking.passkey_id AND door = 'family';
+    RETURN true;
+END $$;
+
+REVOKE ALL ON FUNCTION schools_of_address(text), is_narrow(session), join_logins(uuid, uuid),
+    prove_address(bytea, bytea, timestamptz), join_by_letter(bytea, bytea, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION schools_of_address(text), prove_address(bytea, bytea, timestamptz),
+    join_by_letter(bytea, bytea, timestamptz) TO portillon_app;
+
+-- ---------------------------------------------------------------------------------------------- roles
+
+-- How high a role stands. A person grants no role above the own one, and writes no letter to somebody above.
+CREATE FUNCTION role_rank(role text) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE role WHEN 'teacher' THEN 1 WHEN 'gate_staff' THEN 1 WHEN 'day_care' THEN 1 WHEN 'office' THEN 2
+                 WHEN 'head' THEN 3 WHEN 'district_officer' THEN 4 WHEN 'auditor' THEN 4 WHEN 'operator' THEN 4
+                 ELSE 0 END;
+
+ALTER TABLE role_grant
+    ADD COLUMN granted_at timestamptz,
+    ADD COLUMN ended_by   uuid,
+    ADD CONSTRAINT role_grant_ended_by_person FOREIGN KEY (district_id, ended_by) REFERENCES person (district_id, id),
+    ADD CONSTRAINT role_grant_not_to_oneself CHECK (granted_by <> person_id),
+    DROP CONSTRAINT role_grant_role_known,
+    ADD CONSTRAINT role_grant_role_known CHECK (role IN ('teacher', 'gate_staff', 'day_care', 'office', 'head',
+        'district_officer', 'auditor', 'operator'));
+
+-- Whether a person may give and take this role, at this school, on this day: a head up to head at the own school, a
+-- district's officer everything in the district. An auditor and an operator stand high and give nothing.
+CREATE FUNCTION may_grant(of_district uuid, granter uuid, wanted text, at_school uuid, on_day date) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (SELECT 1 FROM role_grant g
+        WHERE g.district_id = of_district AND g.person_id = granter AND g.period @> on_day
+          AND (g.role = 'district_officer'
+               OR (g.role = 'head' AND g.school_id = at_school AND role_rank(wanted) <= role_rank('head'))))
+$$;
+
+CREATE FUNCTION refuse_role_above() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    by_whom uuid := CASE TG_OP WHEN 'INSERT' THEN NEW.granted_by ELSE NEW.ended_by END;
+BEGIN
+    IF by_whom IS NOT NULL AND NOT may_grant(NEW.district_id, by_whom, NEW.role, NEW.school_id,
+                                             (now() AT TIME ZONE 'UTC')::date) THEN
+        RAISE EXCEPTION 'this role is not theirs to give or take'
+            USING ERRCODE = '23001', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER role_grant_not_above BEFORE INSERT OR UPDATE ON role_grant
+    FOR EACH ROW EXECUTE FUNCTION refuse_role_above();
+
+-- What was granted is not rewritten: a grant only ends.
+CREATE FUNCTION refuse_other_grant() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    IF (NEW.district_id, NEW.id, NEW.person_id, NEW.role, NEW.school_id, NEW.class_id, NEW.granted_by)
+       IS DISTINCT FROM
+       (OLD.district_id, OLD.id, OLD.person_id, OLD.role, OLD.school_id, OLD.class_id, OLD.granted_by)
+       OR NOT NEW.period <@ OLD.period OR (NOT isempty(NEW.period) AND lower(NEW.period) <> lower(OLD.period)) THEN
+        RAISE EXCEPTION 'a granted role only ends'
+            USING ERRCODE = '23001', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER role_grant_only_ends BEFORE UPDATE ON role_grant FOR EACH ROW EXECUTE FUNCTION refuse_other_grant();
+
+-- A school keeps a head. The school's row is locked, so that of two who leave at once the second sees the first.
+CREATE FUNCTION refuse_headless_school() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    IF OLD.role <> 'head' OR NEW.period = OLD.period THEN
+        RETURN NEW;
+    END IF;
+    PERFORM 1 FROM school WHERE district_id = NEW.district_id AND id = NEW.school_id AND state <> 'leaving' FOR UPDATE;
+    IF FOUND AND NOT EXISTS (SELECT 1 FROM role_grant g
+            WHERE g.district_id = NEW.district_id AND g.school_id = NEW.school_id AND g.role = 'head' AND g.id <> NEW.id
+              AND g.period @> coalesce(upper(NEW.period), lower(OLD.period))) THEN
+        RAISE EXCEPTION 'a school keeps a head'
+            USING ERRCODE = '23001', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER role_grant_last_head BEFORE UPDATE ON role_grant FOR EACH ROW EXECUTE FUNCTION refuse_headless_school();
+
+-- A letter that opens a door of staff is a way to become that person: it is written by who may grant each of their
+-- roles, to somebody who has one.
+CREATE FUNCTION refuse_letter_above() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+DECLARE
+    today date := (now() AT TIME ZONE 'UTC')::date;
+BEGIN
+    IF NEW.issued_by IS NOT NULL AND NEW.door <> 'family' AND coalesce((
+            SELECT bool_or(NOT may_grant(NEW.district_id, NEW.issued_by, g.role, g.school_id, today)) FROM role_grant g
+             WHERE g.district_id = NEW.district_id AND g.person_id = NEW.person_id
+               AND (upper_inf(g.period) OR upper(g.period) > today)), true) THEN
+        RAISE EXCEPTION 'this letter is not theirs to write'
+            USING ERRCODE = '23001', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER activation_letter_not_above BEFORE INSERT ON activation_letter
+    FOR EACH ROW EXECUTE FUNCTION refuse_letter_above();
+
+-- And it ends when its person rises above its writer before it is used.
+CREATE FUNCTION end_letters_below() RETURNS trigger LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE activation_letter l SET ended_at = greatest(now(), l.issued_at)
+     WHERE l.district_id = NEW.district_id AND l.person_id = NEW.person_id AND l.door <> 'family' AND l.ended_at IS NULL
+       AND l.issued_by IS NOT NULL AND NOT may_grant(NEW.district_id, l.issued_by, NEW.role, NEW.school_id,
+                                                     (now() AT TIME ZONE 'UTC')::date);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER role_grant_ends_letters AFTER INSERT ON role_grant FOR EACH ROW EXECUTE FUNCTION end_letters_below();

@@ -17,7 +17,7 @@ from cloud.identity.model import Door, Role
 from cloud.kit import clock
 from cloud.kit.db import Database
 from cloud.kit.live import REREAD, Live, Notice
-from tests.cast import Cast, a_district
+from tests.cast import FIRST_DAY, Cast, a_district
 
 SECONDS = 10
 PAGES: list[tuple[str, Door, Callable[..., Any]]] = [
@@ -72,6 +72,7 @@ def test_a_day_sheet_ends_with_the_role_that_opened_it(settings: Settings, datab
         parts = (await day_stream(request, still_at(request, Door.SCHOOL))).body_iterator
         assert await drawn(parts)
         with database.tenant(cast.district) as tx:
+            identity.grant_role(tx, cast.district, cast.teacher, Role.HEAD, FIRST_DAY, school_id=cast.school)
             assert identity.end_role(tx, cast.district, cast.head, Role.HEAD, clock.now().date())
         request.app.state.live._tell(REREAD)
         return await drawn(parts)
