@@ -1,10 +1,11 @@
 """Forms of pages: what a person typed, as text, and what is wrong with it, beside its field.
 
-Responsible for: reading a form within bounds; names, days and ids out of text; an uploaded file, which is gone with
-the request. A page that refuses draws itself again with the same Form: nothing typed is lost.
+Responsible for: reading a form within bounds; names, days and ids out of text; the hash of an uploaded file, which
+is all that outlives the request. A page that refuses draws itself again with the same Form: nothing typed is lost.
 Not responsible for: rules of the domain (services). HOSTILE P18 and P19: what cannot be a name is refused here, once.
 """
 
+import hashlib
 import unicodedata
 from collections.abc import Mapping
 from datetime import date, time
@@ -19,6 +20,7 @@ from cloud.kit.errors import N_
 FIELDS_MAX = 80  # The longest form of ours has 21 fields: weeks of custody.
 TEXT_CHARACTERS_MAX = 2000
 NAME_CHARACTERS_MAX = 100  # person_named, child_named in schema.sql
+READ_BYTES = 1 << 20  # Of an upload at a time; what is larger lies in a temporary file that nobody can open.
 WEEKDAYS = 7
 FIRST_YEAR, LAST_YEAR = 1900, 2200  # A year outside is a slip of the finger, and PostgreSQL need not hear of it.
 
@@ -34,9 +36,11 @@ NO_WEEKDAY = N_("Choose at least one day.")
 class Form:
     """One form as it was sent. problems: words to translate, by the field they stand beside; empty when all is well."""
 
-    def __init__(self, fields: Mapping[str, list[str]] | None = None, files: Mapping[str, bytes] | None = None) -> None:
+    def __init__(
+        self, fields: Mapping[str, list[str]] | None = None, hashes: Mapping[str, bytes] | None = None
+    ) -> None:
         self._fields = fields or {}
-        self._files = files or {}
+        self._hashes = hashes or {}
         self.problems: dict[str, str] = {}
 
     def __bool__(self) -> bool:
@@ -126,11 +130,11 @@ class Form:
             self.refuse(field, NO_WEEKDAY)
         return mask
 
-    def file(self, field: str) -> bytes:
-        """Return an uploaded file, b"" where there is none: kept in memory, for the length of the request only."""
-        if field not in self._files:
+    def hash_of_file(self, field: str) -> bytes:
+        """Return the SHA-256 of an uploaded file, b"" where there is none. The file itself is gone with the request."""
+        if field not in self._hashes:
             self.refuse(field, REQUIRED)
-        return self._files.get(field, b"")
+        return self._hashes.get(field, b"")
 
 
 def mask_of(days: tuple[str, ...]) -> int:
@@ -153,14 +157,21 @@ def is_writable(text: str) -> bool:
 async def read_form(request: Request) -> Form:
     """Read the body. Asked for after the door, so that a stranger's upload is not read."""
     fields: dict[str, list[str]] = {}
-    files: dict[str, bytes] = {}
+    hashes: dict[str, bytes] = {}
     async with request.form(max_files=1, max_fields=FIELDS_MAX) as sent:
         for field, value in sent.multi_items():
             if not isinstance(value, UploadFile):
                 fields.setdefault(field, []).append(value)
             elif value.size:
-                files[field] = await value.read()
-    return Form(fields, files)
+                hashes[field] = await _hash(value)
+    return Form(fields, hashes)
+
+
+async def _hash(file: UploadFile) -> bytes:
+    whole = hashlib.sha256()
+    while part := await file.read(READ_BYTES):
+        whole.update(part)
+    return whole.digest()
 
 
 SentForm = Annotated[Form, Depends(read_form)]

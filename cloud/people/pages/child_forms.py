@@ -35,7 +35,7 @@ SAID_OF_STEP = {"confirm": "confirmed", "ask-lift": "lift_asked", "lift": "lifte
 @router.post("/escorts")
 def add_escort(request: Request, actor: SchoolSure, tx: SchoolTx, child_id: UUID, form: SentForm) -> Response:
     file = opened(tx, actor, child_id, Action.MANAGE_ESCORTS)
-    known = {one.person_id for one in (*file.guardians, *file.escorts)} | _undone(tx, actor, form)
+    known = {one.person_id for one in (*file.guardians, *file.escorts)} | undone(tx, actor.district_id, child_id, form)
     asked = escort_asked(form, known, actor.language)
 
     def act() -> None:
@@ -68,7 +68,7 @@ def remove_escort(request: Request, actor: SchoolSure, tx: SchoolTx, child_id: U
 def impose_order(request: Request, actor: SchoolSure, tx: SchoolTx, child_id: UUID, form: SentForm) -> Response:
     file = opened(tx, actor, child_id, Action.IMPOSE_ORDER)
     person_id = one_of(form, "person", {one.person_id for one in (*file.guardians, *file.escorts)})
-    until, document = form.day("until"), form.file("document")
+    until, document = form.day("until"), form.hash_of_file("document")
 
     def act() -> None:
         assert person_id
@@ -189,9 +189,9 @@ def _answered(
     return draw(request, tx, actor, file, forms={part: form}, status=status)
 
 
-def _undone(tx: Transaction, actor: Actor, form: Form) -> set[UUID]:
-    """Return whom the form gives back a right that was just ended: any person of this district."""
-    if not form.ticked("undo"):
-        return set()
-    person_id = form.one_id("person")
-    return {service.person(tx, actor.district_id, person_id).id} if person_id else set()
+def undone(tx: Transaction, district_id: UUID, child_id: UUID, form: Form) -> set[UUID]:
+    """Return whom the form gives back a right that ended within the hour, which is what "undo" offers."""
+    person_id = form.one_id("person") if form.ticked("undo") else None
+    if person_id and escorts.may_come_back(tx, district_id, child_id, person_id, clock.now()):
+        return {person_id}
+    return set()

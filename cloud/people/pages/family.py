@@ -27,6 +27,7 @@ from cloud.people import corrections, escorts, service
 from cloud.people.model import ChildFile, ChildOfGuardian
 from cloud.people.pages.asked import correction_asked, escort_asked, right_of, say_no
 from cloud.people.pages.child_file import BLANK, LOG_LINES, Days, Said, told_of
+from cloud.people.pages.child_forms import undone
 from cloud.people.refusals import PeopleRefused
 
 router = APIRouter()
@@ -77,7 +78,9 @@ def own_child_page(
 def name_escort(request: Request, actor: FamilySure, database: Db, child_id: UUID, form: SentForm) -> Response:
     own = _own(database, actor, child_id)
     require(actor, Action.MANAGE_ESCORTS, own.thing(Action.MANAGE_ESCORTS))
-    asked = escort_asked(form, own.known, actor.language)
+    with database.tenant(own.place.district_id) as tx:
+        known = own.known.keys() | undone(tx, own.place.district_id, child_id, form)
+    asked = escort_asked(form, known, actor.language)
 
     def act(tx: Transaction) -> None:
         assert asked
@@ -102,7 +105,8 @@ def end_own_escort(request: Request, actor: FamilySure, database: Db, child_id: 
             tx, own.place.district_id, child_id=child_id, right_id=right.id, by=own.place.person_id, now=clock.now()
         )
 
-    return _answered(request, database, actor, own, "escorts", Form({"right": [str(right_id)]}), act, "removed")
+    said, form = f"removed&undo={right.person_id}&days={right.weekdays}", Form({"right": [str(right_id)]})
+    return _answered(request, database, actor, own, "escorts", form, act, said)
 
 
 @router.post("/family/children/{child_id}/escorts/{right_id}/veto")
