@@ -42,16 +42,19 @@ export async function begin(key, answer) {
 // What the server answered (now or long ago) becomes what the page shows.
 async function show(answer) {
   offsetMs = (await store.read("offset_ms")) ?? 0;
-  const site = shown.pass?.site;
+  const turn = alike(shown.pass).indexOf(shown.pass);
   shown.passes = answer.passes;
   if (!shown.passes.length) return showTrouble("NO_PASS");
-  shown.pass = shown.passes.find((pass) => pass.site === site) ?? null;
+  shown.pass = alike(shown.pass)[turn] ?? null;
   if (!shown.pass) chooseMoment();
   shown.mask &= maskOf(shown.pass.children.filter((child) => child.perms & shown.direction));
   if (!shown.mask) chooseChildren();
   view("pass");
   await render();
 }
+
+// Passes of one kind and place: more than eight children need two, a teacher who is a parent has one of each kind.
+const alike = (pass) => shown.passes.filter(({ kind, site }) => kind === pass?.kind && site === pass?.site);
 
 function chooseMoment() {
   shown.pass = passOfTheMoment(shown.passes, now());
@@ -66,6 +69,7 @@ function chooseChildren() {
 async function render() {
   const { pass } = shown;
   part("school").textContent = pass.school;
+  part("today").href = isStaff() ? "/school/day" : "/family";
   chips(part("sites"), shown.passes.length > 1 ? shown.passes.map(siteChip) : []);
   chips(part("children"), pass.children.length > 1 ? pass.children.map(childChip) : []);
   chips(part("directions"), [DIRECTION_IN, DIRECTION_OUT].map(directionChip));
@@ -90,7 +94,8 @@ function chips(group, wanted) {
 }
 
 const siteChip = (pass) => ({
-  text: pass.school,
+  text: [pass.kind === "staff" && words("staff-pass"), pass.school, alike(pass)[1] && listed(pass.children.map(({ name }) => name))]
+    .filter(Boolean).join(" · "),
   pressed: pass === shown.pass,
   act: () => { shown.pass = pass; shown.direction = directionOfTheMoment(pass, now()); chooseChildren(); },
 });
@@ -183,8 +188,9 @@ async function refresh() {
   }
 }
 
-// Facts of the door come at once while the page is open; a new one means that the passes changed too.
+// Facts of the door come at once while the page is open; a new one means that the passes changed too. Staff have no children.
 function listen() {
+  if (!shown.passes.some((pass) => pass.kind === "family")) return;
   const source = new EventSource("/family/stream");
   source.addEventListener("fragment", () => { clearTimeout(listen.soon); listen.soon = setTimeout(refresh, 150); });
   source.onerror = () => { if (contact === "online") refresh(); };
