@@ -6,10 +6,14 @@ Responsible for: the table that test_roles_and_routes.py holds the application t
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tests.cloud.wall.doors import NO, NOTHING, SIGN_IN, YES
+from tests.cloud.wall.doors import NO, NOTHING, SIGN_IN, STEP_UP, YES
 
 FAMILY = frozenset({"mother", "father", "stranger", "escort"})
-DAY = frozenset({"teacher", "head", "office", "gate_staff", "other_teacher", "other_head", "other_office"})
+DAY = frozenset({"teacher", "head", "office", "gate_staff", "day_care", "other_teacher", "other_head", "other_office"})
+OFFICE = frozenset({"office", "head"})
+ANY_OFFICE = OFFICE | {"other_office", "other_head"}
+OTHER_OFFICE: dict[str, str] = dict.fromkeys(("other_office", "other_head"), NOTHING)
+PARENTS = frozenset({"mother", "father"})  # of the child in the address
 SCHOOL = DAY | {"officer", "auditor"}
 FLEET = frozenset({"operator"})
 DOORS = {"family": FAMILY, "school": SCHOOL, "fleet": FLEET}
@@ -29,6 +33,8 @@ class Line:
     words: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] = field(default_factory=dict)
     json: Mapping[str, object] | None = None
+    things: Mapping[str, str] = field(default_factory=dict)  # the word in the address -> which thing of town.py
+    once: bool = False  # the first who may takes it away: for the next one there is nothing
     names_a_thing: bool = False  # the address names something of one district: to the neighbour there is nothing
 
     def word(self, name: str) -> str:
@@ -72,6 +78,81 @@ EXPECTED: dict[str, Line] = {
     "GET /school/day": Line("school", DAY),
     # It opens for everybody behind the door, asks again who they are, and ends with no word for those who may not.
     "GET /school/day/stream": Line("school", SCHOOL),
+    # --- the family: own children, own cards
+    "GET /family/children": Line("family", FAMILY),
+    "GET /family/children/{child_id}": Line("family", PARENTS, NOTHING),
+    "POST /family/children/{child_id}/corrections": Line("family", PARENTS, NOTHING),
+    "POST /family/children/{child_id}/escorts": Line("family", PARENTS, NOTHING),
+    "POST /family/children/{child_id}/escorts/{right_id}/remove": Line(
+        "family", PARENTS, NOTHING, things={"right_id": "second_right"}, once=True
+    ),
+    "POST /family/children/{child_id}/escorts/{right_id}/veto": Line(
+        "family", PARENTS, NOTHING, {"mother": NO}  # she added this one: the other holder of authority may object
+    ),
+    "GET /family/cards": Line("family", FAMILY),
+    "POST /family/cards/{serial}/lost": Line("family", frozenset({"father"}), NOTHING),
+    # --- the school: people, the file of a child
+    "GET /school/people": Line("school", ANY_OFFICE | {"officer", "auditor"}),
+    "GET /school/children/{child_id}": Line("school", OFFICE | {"auditor"}, NOTHING),
+    **dict.fromkeys(
+        (
+            "POST /school/children/{child_id}/corrections/{correction_id}",
+            "POST /school/children/{child_id}/custody",
+            "POST /school/children/{child_id}/custody/day",
+            "POST /school/children/{child_id}/escorts",
+            "POST /school/children/{child_id}/orders",
+            "POST /school/children/{child_id}/protect",
+        ),
+        Line("school", OFFICE, NOTHING, {"auditor": NO}),
+    ),
+    "POST /school/children/{child_id}/escorts/{right_id}/remove": Line(
+        "school", OFFICE, NOTHING, {"auditor": NO}, things={"right_id": "right_of_escort"}, once=True
+    ),
+    "POST /school/children/{child_id}/custody/{person_id}/end": Line(
+        "school", OFFICE, NOTHING, {"auditor": NO}, things={"person_id": "father"}, once=True
+    ),
+    "POST /school/children/{child_id}/orders/{order_id}/{step}": Line(
+        "school", OFFICE, NOTHING, {"auditor": NO}, things={"child_id": "minh"}
+    ),
+    # --- the school: staff, calendar
+    "GET /school/staff": Line("school", ANY_OFFICE | {"officer", "auditor"}),
+    "GET /school/staff/{person_id}": Line("school", OFFICE | {"officer", "auditor"}, NO, OTHER_OFFICE),
+    "POST /school/staff/{person_id}/roles": Line("school", frozenset({"head", "officer"}), NO, OTHER_OFFICE),
+    "POST /school/staff/{person_id}/roles/{grant_id}/end": Line(
+        "school", frozenset({"head", "officer"}), NO, OTHER_OFFICE, once=True
+    ),
+    "POST /school/staff/{person_id}/powers": Line("school", frozenset({"head", "officer"}), NO, OTHER_OFFICE),
+    "POST /school/staff/{person_id}/hours": Line("school", OFFICE, NO, OTHER_OFFICE),
+    "GET /school/calendar": Line("school", ANY_OFFICE | {"officer"}),
+    "POST /school/calendar/{school_id}/hours": Line("school", OFFICE | {"officer"}, NO, OTHER_OFFICE),
+    "POST /school/calendar/{school_id}/dates": Line("school", OFFICE | {"officer"}, NO, OTHER_OFFICE),
+    "POST /school/calendar/{school_id}/terms": Line("school", frozenset({"officer"}), NO, OTHER_OFFICE),
+    # --- the school: cards and phones of one adult, here the father
+    "GET /school/cards": Line("school", ANY_OFFICE),
+    "GET /school/people/{person_id}/cards": Line("school", OFFICE, NO, OTHER_OFFICE, things={"person_id": "father"}),
+    "POST /school/people/{person_id}/cards": Line(
+        "school", OFFICE, NO, OTHER_OFFICE, {"site": "{site}"}, things={"person_id": "father"}
+    ),
+    "GET /school/cards/{serial}/card.pdf": Line("school", OFFICE, NO, OTHER_OFFICE),
+    "POST /school/cards/{serial}/replace": Line("school", OFFICE, NO, OTHER_OFFICE),
+    "POST /school/cards/{serial}/lost": Line("school", OFFICE, NO, OTHER_OFFICE),
+    "POST /school/cards/{serial}/block": Line("school", OFFICE, NO, OTHER_OFFICE),
+    "POST /school/people/{person_id}/phone": Line("school", OFFICE, NO, OTHER_OFFICE, things={"person_id": "father"}),
+    "POST /school/people/{person_id}/phones/{phone_id}/remove": Line(
+        "school", OFFICE, NO, OTHER_OFFICE, things={"person_id": "mother"}
+    ),
+    # --- signing in; the door in the address is the fleet's
+    "POST /api/passkeys/enter/start": OPEN,
+    "POST /api/passkeys/enter/finish": OPEN,
+    **dict.fromkeys(
+        (f"POST /api/passkeys/{{door}}/{what}/start" for what in ("make", "prove")), Line("fleet", FLEET)
+    ),
+    **dict.fromkeys(  # an unreadable body is told first
+        (f"POST /api/passkeys/{{door}}/{what}/finish" for what in ("make", "prove")), OPEN
+    ),
+    "GET /rules": OPEN,
+    "GET /step-up": Line("family", FAMILY),
+    "POST /step-up/demo": Line("family", others=STEP_UP),  # there is no demonstration here
     "GET /fleet/gates": Line("fleet", FLEET),
     "GET /fleet/gates/stream": Line("fleet", FLEET),
 }

@@ -51,6 +51,9 @@ ROWS: tuple[LiteralString, ...] = (
     "INSERT INTO escort_right (district_id, id, child_id, person_id, kind, slot, period, origin, added_by, added_at,"
     " veto_until) VALUES (%(district)s, %(right)s, %(child)s, %(stranger)s, 'may_collect', 4, tstzrange(now(), NULL),"
     " 'family', %(mother)s, now(), now() + interval '1 day')",
+    "INSERT INTO escort_right (district_id, id, child_id, person_id, kind, slot, period, origin, added_by, added_at,"
+    " veto_until) VALUES (%(district)s, %(second_right)s, %(child)s, %(teacher)s, 'may_collect', 5,"
+    " tstzrange(now(), NULL), 'family', %(mother)s, now(), now() + interval '1 day')",
     "INSERT INTO custody_calendar (district_id, id, child_id, person_id, cycle, first_monday, denies, period, set_by,"
     " set_at) VALUES (%(district)s, gen_random_uuid(), %(child)s, %(father)s, '{31,96}', '2026-08-31', false,"
     " daterange('2026-08-31', NULL), %(office)s, now())",

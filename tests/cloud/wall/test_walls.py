@@ -130,7 +130,7 @@ def test_a_guardian_sees_what_is_theirs_and_nothing_of_an_order(
 
 
 def test_nothing_is_written_into_the_other_district_or_by_a_guardian(views: dict[str, Wall]) -> None:
-    # A trigger may say no before row security does; TimescaleDB refuses some changes of its tables as an internal error.
+    # A trigger may say no before row security does; TimescaleDB refuses some changes of its tables as internal errors.
     refused = ("42501", "0 rows", "23001", "23514", "XX000")
     problems = [
         f"{table}: {hit}" for table, wall in views.items()

@@ -114,16 +114,16 @@ class Trial:
         return [min(columns, key=lambda name: (name == "district_id", FRESH_FIRST.index(kinds[name])))
                 for columns in outside if columns]  # fmt: skip
 
-    def _copy(self, rule: Rule, fresh: list[str], given: dict[str, str]) -> str:
+    def _copy(self, rule: Rule, fresh: list[str], given: dict[str, str], where: str = "") -> str:
         columns = [column.name for column in self._columns(rule) if not column.is_generated]
         values = [
             given.get(name) or (self._fresh_unless_null(rule, name) if name in fresh else f'"{name}"')
             for name in columns
         ]
         listed = ", ".join(f'"{name}"' for name in columns)
-        where = f"WHERE {rule.predicate}" if rule.kind == "i" and rule.predicate else ""
+        where = where or (rule.predicate if rule.kind == "i" else "") or "true"
         return (f'INSERT INTO "{rule.table}" ({listed}) OVERRIDING SYSTEM VALUE SELECT {", ".join(values)}'
-                f' FROM "{rule.table}" {where} ORDER BY {self._whole(rule)} LIMIT 1')
+                f' FROM "{rule.table}" WHERE {where} ORDER BY {self._whole(rule)} LIMIT 1')
 
     def _whole(self, rule: Rule) -> str:
         """Order rows so that one whose columns of this rule are all said comes first."""
@@ -143,8 +143,9 @@ class Trial:
             return cursor.execute(COLUMNS, (rule.table,)).fetchall()
 
 
-def _read_copy(written: str) -> tuple[list[str], dict[str, str]]:
-    """Read `COPY id, slot = 5`: columns that get a new value, and columns that get this one."""
+def _read_copy(written: str) -> tuple[list[str], dict[str, str], str]:
+    """Read `COPY id, slot = 5 WHERE …`: columns that get a new value, columns that get this one, and of which rows."""
+    written, _, where = written.partition(" WHERE ")
     parts = [part.strip() for part in written.removeprefix("COPY").split(",") if part.strip()]
     given = dict(part.split(" = ", 1) for part in parts if " = " in part)
-    return [part for part in parts if " = " not in part], given
+    return [part for part in parts if " = " not in part], given, where
