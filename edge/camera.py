@@ -13,7 +13,6 @@ from __future__ import annotations
 import importlib
 import os
 import struct
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,13 +72,13 @@ class Camera(Protocol):
 
 
 def open_camera(source: str, path: str, *, monotonic_ns: MonotonicNs = time.monotonic_ns) -> Camera:
-    """Open the camera that gate.toml names. source: frames, folder, v4l2 or picamera2. Raises CameraFault."""
+    """Open a camera that is files only, frames or folder; capture.open_apart opens any. Raises CameraFault."""
     match source:
         case "frames":
             return FrameFileCamera(Path(path), monotonic_ns=monotonic_ns)
         case "folder":
             return FolderCamera(Path(path), monotonic_ns=monotonic_ns)
-    return LiveCamera(open_source(source, path, monotonic_ns=monotonic_ns), monotonic_ns=monotonic_ns)
+    raise ValueError(f"no such camera source: {source}")
 
 
 def open_source(source: str, path: str, *, monotonic_ns: MonotonicNs = time.monotonic_ns) -> Source:
@@ -88,8 +87,7 @@ def open_source(source: str, path: str, *, monotonic_ns: MonotonicNs = time.mono
         case "v4l2":
             return V4L2Source(path)
         case "picamera2":
-            number = Path(path).name  # "" is the first camera
-            return Picamera2Source(int(number) if number.isdigit() else 0, monotonic_ns)
+            return Picamera2Source(int(path or 0), monotonic_ns)  # "" is the first camera
     raise ValueError(f"no such camera source: {source}")
 
 
@@ -255,71 +253,6 @@ class Source(Protocol):
     def close(self) -> None: ...
 
 
-class LiveCamera:
-    """A thread that keeps a source's newest frame. A source that blocks, dies or dries up becomes a CameraFault."""
-
-    def __init__(
-        self,
-        source: Source,
-        *,
-        monotonic_ns: MonotonicNs = time.monotonic_ns,
-        capture_seconds_max: float = CAPTURE_SECONDS_MAX,
-        start_seconds_max: float = START_SECONDS_MAX,
-    ) -> None:
-        self._source = source
-        self._monotonic_ns = monotonic_ns
-        self._capture_seconds_max = capture_seconds_max
-        self._deadline_ns = monotonic_ns() + int(start_seconds_max * 1e9)
-        self._lock = threading.Lock()
-        self._newest: Frame | None = None
-        self._light: tuple[int, float] | None = None  # what the capture thread has yet to set
-        self._fault: CameraFault | None = None
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._keep_newest, name="camera", daemon=True)
-        self._thread.start()
-
-    def latest(self) -> Frame | None:
-        with self._lock:
-            frame, self._newest = self._newest, None
-            fault, deadline = self._fault, self._deadline_ns
-        if fault is not None:
-            raise fault
-        if frame is None and self._monotonic_ns() > deadline and not self._closing.is_set():
-            raise CameraFault("CAMERA_STALLED", f"no frame for {self._capture_seconds_max:g} s")
-        return frame
-
-    def set_light(self, exposure_us: int, gain: float) -> None:
-        self._light = (exposure_us, gain)
-
-    def close(self) -> None:
-        """Stop within CLOSE_SECONDS_MAX even where the library hangs; its thread is a daemon and dies with the gate."""
-        self._closing.set()
-        self._thread.join(CLOSE_SECONDS_MAX)
-
-    def _keep_newest(self) -> None:
-        sequence = 0
-        try:
-            while not self._closing.is_set():
-                light, self._light = self._light, None
-                if light is not None:
-                    self._source.set_light(*light)
-                luma, captured_ns = self._source.grab(self._capture_seconds_max)
-                sequence += 1
-                with self._lock:
-                    self._newest = Frame(luma, sequence, captured_ns)
-                    self._deadline_ns = self._monotonic_ns() + int(self._capture_seconds_max * 1e9)
-        except CameraFault as fault:
-            self._stop_with(fault)
-        except Exception as error:  # whatever a camera's library throws, the gate must hear one thing
-            self._stop_with(CameraFault("CAMERA_BROKEN", f"{type(error).__name__} in the camera's library"))
-        finally:
-            self._source.close()
-
-    def _stop_with(self, fault: CameraFault) -> None:
-        with self._lock:
-            self._fault = fault
-
-
 # linux/v4l2-controls.h: V4L2_EXPOSURE_MANUAL, and the unit of V4L2_CID_EXPOSURE_ABSOLUTE
 V4L2_EXPOSURE_MANUAL, V4L2_EXPOSURE_STEP_US = 1, 100
 
@@ -328,7 +261,7 @@ class V4L2Source:
     """A USB or MIPI camera by OpenCV. path: /dev/videoN, or its number."""
 
     def __init__(self, path: str, *, size: tuple[int, int] = FRAME_SIZE) -> None:
-        name: str | int = int(path) if path.isdigit() else path
+        name: str | int = int(path) if path.isdecimal() else path
         self._capture: Any = cv2.VideoCapture(name, cv2.CAP_V4L2)
         if not self._capture.isOpened():
             raise CameraFault("CAMERA_MISSING", f"no video capture at {path}")
@@ -338,7 +271,7 @@ class V4L2Source:
         self._gain_of_none = max(float(self._capture.get(cv2.CAP_PROP_GAIN)), 1.0)
 
     def grab(self, wait_seconds: float) -> tuple[Luma, int]:
-        """OpenCV's own limit is 10 s; the shorter one is the LiveCamera's, which watches from outside."""
+        """OpenCV's own limit is 10 s; the shorter one is the CaptureProcess's, which watches from outside."""
         taken, picture = self._capture.read()
         captured_ns = time.monotonic_ns()
         if not taken or picture is None:
@@ -428,7 +361,7 @@ class Picamera2Source:
         return exposed_ns if 0 <= now - exposed_ns < 1_000_000_000 else now
 
     def close(self) -> None:
-        """Stopping a stalled camera may hang: only ever called from the capture thread, which may be left behind."""
+        """Stopping a stalled camera may hang: only ever called in the process of its own (edge/capture.py)."""
         try:
             self._camera.stop()
         finally:

@@ -299,6 +299,9 @@ def _check_together(values: dict[tuple[str, str], Any], problems: list[Problem])
     source = values.get(("camera", "source"))
     if source in ("frames", "folder", "v4l2") and values.get(("camera", "path")) == "":
         problems.append(Problem("camera.path", f'is needed with source "{source}"', 'path = "..." under [camera]'))
+    number = values.get(("camera", "path"))
+    if source == "picamera2" and number is not None and number not in ("", *"0123456789"):
+        problems.append(Problem("camera.path", "is not the number of a Pi camera", 'path = "" for the first, else "1"'))
     pins = [(key, values.get(("door", key))) for key in SETTINGS["door"] if key.endswith("_pin")]
     seen: dict[int, str] = {}
     for key, pin in pins:
@@ -374,7 +377,8 @@ def _assemble(
         return {key: values[name, key] for key in SETTINGS[name]}
 
     camera, broker = section("camera"), section("broker")
-    if camera["source"] in ("frames", "folder", "v4l2"):
+    is_number = camera["source"] == "v4l2" and camera["path"].isdecimal()  # the first USB camera may be called "0"
+    if camera["source"] in ("frames", "folder", "v4l2") and not is_number:
         camera["path"] = str(base / camera["path"])
     for key in ("ca", "cert", "key"):
         broker[key] = base / broker[key] if broker[key] else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -18,8 +19,8 @@ from edge.camera import (
     CameraFault,
     FolderCamera,
     FrameFileCamera,
-    LiveCamera,
     open_camera,
+    open_source,
 )
 
 Luma = NDArray[np.uint8]
@@ -50,20 +51,6 @@ def frame_file(luma: Luma, sequence: int, *, stride: int | None = None, captured
     rows[:, :width] = luma
     head = FRAME_FILE_HEADER.pack(FRAME_FILE_MAGIC, width, height, row_bytes, 0, sequence, captured_ns)
     return head + rows.tobytes()
-
-
-def wait_for(camera: LiveCamera) -> object:
-    """The next frame, or the fault that came instead."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            frame = camera.latest()
-        except CameraFault as fault:
-            return fault.code
-        if frame is not None:
-            return frame
-        time.sleep(0.002)
-    raise AssertionError("neither a frame nor a fault")
 
 
 # A folder ----------------------------------------------------------------------------------------------------------
@@ -226,103 +213,16 @@ def test_a_frame_file_shortened_under_the_reader_does_not_kill_it(tmp_path: Path
     assert camera.latest() is not None
 
 
-# Live sources ------------------------------------------------------------------------------------------------------
-
-
-class FakeSource:
-    """A camera's library that gives the frames it is told to, then hangs, fails or goes on."""
-
-    def __init__(self, shades: list[int], then: str) -> None:
-        self._shades = list(shades)
-        self._then = then
-        self._released = threading.Event()
-        self.light: tuple[int, float] | None = None
-        self.closed = False
-
-    def grab(self, wait_seconds: float) -> tuple[Luma, int]:
-        if self._shades:
-            return a_frame(self._shades.pop(0)), 5
-        if self._then == "fail":
-            raise OSError("the cable was pulled")
-        if self._then == "stall":
-            raise CameraFault("CAMERA_STALLED", "no frame")
-        self._released.wait(PATIENCE_SECONDS)
-        raise CameraFault("CAMERA_STALLED", "let go")
-
-    def set_light(self, exposure_us: int, gain: float) -> None:
-        self.light = (exposure_us, gain)
-
-    def close(self) -> None:
-        self.closed = True
-
-    def let_go(self) -> None:
-        self._released.set()
-
-
-def test_only_the_newest_of_many_frames_is_given() -> None:
-    source = FakeSource(list(range(50)), "hang")
-    camera = LiveCamera(source)
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    newest = -1
-    while newest < 49 and time.monotonic() < deadline:
-        frame = camera.latest()
-        newest = int(frame.luma[0, 0]) if frame else newest
-    assert newest == 49
-    assert camera.latest() is None
-    source.let_go()
-    camera.close()
-    assert source.closed
-
-
-def test_light_reaches_the_library_in_the_thread_that_uses_it() -> None:
-    source = FakeSource([1] * 1_000_000, "hang")
-    camera = LiveCamera(source)
-    camera.set_light(1_200, 3.0)
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while source.light is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    camera.close()
-    assert source.light == (1_200, 3.0)
-
-
-def test_a_source_that_hangs_is_a_stalled_camera_although_its_call_never_returns() -> None:
-    source, clock = FakeSource([1], "hang"), Clock()
-    camera = LiveCamera(source, monotonic_ns=clock, capture_seconds_max=2.0)
-    assert not isinstance(wait_for(camera), str)
-    assert camera.latest() is None
-    clock.pass_seconds(2.1)
-    with pytest.raises(CameraFault) as fault:
-        camera.latest()
-    assert fault.value.code == "CAMERA_STALLED"
-    source.let_go()
-    camera.close()
-
-
-def test_a_source_that_never_starts_is_given_longer_and_then_is_a_fault() -> None:
-    source, clock = FakeSource([], "hang"), Clock()
-    camera = LiveCamera(source, monotonic_ns=clock, capture_seconds_max=2.0, start_seconds_max=8.0)
-    clock.pass_seconds(7.0)
-    assert camera.latest() is None
-    clock.pass_seconds(1.1)
-    assert wait_for(camera) == "CAMERA_STALLED"
-    source.let_go()
-    camera.close()
-
-
-def test_whatever_a_library_throws_becomes_one_fault() -> None:
-    source = FakeSource([], "fail")
-    camera = LiveCamera(source)
-    assert wait_for(camera) == "CAMERA_BROKEN"
-    camera.close()
-    assert source.closed
+# Live sources, by whoever opens them in a process of their own (test_capture.py) ------------------------------------
 
 
 def test_a_video_device_that_is_not_there_is_missing() -> None:
     with pytest.raises(CameraFault) as fault:
-        open_camera("v4l2", "/dev/video-of-no-one")
+        open_source("v4l2", "/dev/video-of-no-one")
     assert fault.value.code == "CAMERA_MISSING"
 
 
-def test_a_source_nobody_knows_is_a_programmer_s_mistake() -> None:
+@pytest.mark.parametrize("opened", [open_camera, open_source])
+def test_a_source_nobody_knows_is_a_programmer_s_mistake(opened: Callable[[str, str], object]) -> None:
     with pytest.raises(ValueError, match="periscope"):
-        open_camera("periscope", "")
+        opened("periscope", "")

@@ -6,6 +6,7 @@ The program hangs, or grows deaf to SIGTERM, when a file in its folder says so.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -202,7 +203,7 @@ def test_what_the_library_said_in_the_child_is_heard_by_the_gate(
 @pytest.mark.serial
 def test_a_gate_replaces_a_stalled_camera_and_counts_it_in_its_telemetry(tmp_path: Path, library: Path) -> None:
     config = write_gate(tmp_path, Site())
-    config.write_text(config.read_text().replace('source = "frames"', 'source = "picamera2"'))
+    config.write_text(re.sub(r'source = "frames"\npath = ".*"', 'source = "picamera2"', config.read_text()))
     gate = Appliance(load_config(config), time.time)
     try:
         until(lambda: gate.loop.step() or (library / "controls").exists(), PATIENCE_SECONDS)  # light goes all the way

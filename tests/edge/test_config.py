@@ -62,6 +62,19 @@ def test_a_small_file_is_completed_by_defaults(tmp_path: Path) -> None:
     assert config.gate_seed == b"\1" * 32
 
 
+@pytest.mark.parametrize(("path", "taken"), [("0", "0"), ("12", "12"), ("/dev/video0", "/dev/video0")])
+def test_a_usb_camera_has_a_number_or_a_device(tmp_path: Path, path: str, taken: str) -> None:
+    text = GOOD.replace('source = "folder"\npath = "pictures"', f'source = "v4l2"\npath = "{path}"')
+    assert load_config(write(tmp_path, text)).camera.path == taken
+
+
+def test_the_pi_s_camera_has_a_number_and_nothing_else(tmp_path: Path) -> None:
+    text = GOOD.replace('source = "folder"\npath = "pictures"', 'source = "picamera2"\npath = "%s"')
+    assert [load_config(write(tmp_path, text % path)).camera.path for path in ("", "1")] == ["", "1"]
+    for path in ("/dev/video0", "10", "-1", "²", "one"):
+        assert problems_of(tmp_path, text % path) == {"camera.path": "is not the number of a Pi camera"}
+
+
 def test_the_secret_key_is_never_printed(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, GOOD))
     assert "01010101" not in repr(config) and "\\x01" not in repr(config)
