@@ -153,6 +153,7 @@ class Appliance:
             "pulses": loop.porch.pulses,
             "frames": self.health.frames,
             "frame_age_s": self.health.frame_age_seconds(),
+            "hint": self.health.hint,
             "read_ms": self.health.read_ms(),
             "commit_ms": self.health.commit_ms(),
             "faults": faults,

@@ -85,10 +85,15 @@ def _sharpness(region: Luma) -> float:
 
 
 class Meter:
-    """Follows one camera's light from its opening on. `setting` is what the camera was last told."""
+    """Follows one camera's light from its opening on.
+
+    setting: what the camera was last told. hint: what the newest code that was judged says about the camera's place,
+    its focus and its lamps (see Advice); for whoever sets the camera up, not for families.
+    """
 
     def __init__(self) -> None:
         self.setting = Setting()
+        self.hint: str | None = None
         self._told = False
         self._due = 0.0
         self._code_at = 0.0
@@ -111,7 +116,10 @@ class Meter:
         region = _inside(luma, corners) if corners else _middle(luma)
         if min(region.shape) < REGION_SIDE_MIN:
             return None
-        before, self.setting = self.setting, advise(region, self.setting).setting
+        before, advice = self.setting, advise(region, self.setting)
+        self.setting = advice.setting
+        if corners:
+            self.hint = advice.hint
         return self.setting if self.setting != before else None
 
 

@@ -43,6 +43,7 @@ class Health:
         self._counters: dict[str, int] = {}
         self._faults: dict[str, str] = {}
         self.view: str | None = None  # BLACK, SATURATED, COVERED or FROZEN while the camera cannot see
+        self.hint: str | None = None  # closer_or_farther or dimmer: of the newest code in view (edge/exposure.py)
         self._frame_ns: int | None = None
         self.frames = 0
         self.clock = "untrusted"
@@ -120,6 +121,7 @@ class Health:
             "oldest_s": None if oldest is None else max(0, int(now) - oldest),
             "frame_age_s": self.frame_age_seconds(),
             "view": self.view,
+            "hint": self.hint,
             "read_ms": self.read_ms(),
             "temperature_c": _temperature(),
             "disk_free_mb": _disk_free_mb(self._data),

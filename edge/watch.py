@@ -13,7 +13,7 @@ from edge.camera import Camera, CameraFault, Frame
 from edge.exposure import Meter
 from edge.frames import coarse_view
 from edge.health import Health
-from edge.lookout import Lookout
+from edge.lookout import BLIND_SECONDS, FROZEN, Lookout
 
 LOOKOUT_SECONDS = 0.5  # how often the view is judged: twenty looks make the ten seconds of a blind camera
 REOPEN_SECONDS = 2.0  # a faulty camera is opened again so often
@@ -32,7 +32,7 @@ class Watch:
         self._open_camera, self._health, self._is_open, self._tell = open_camera, health, is_open, tell
         self._camera: Camera | None = None
         self._lookout, self._meter = Lookout(), Meter()
-        self._open_due = self._lookout_due = 0.0
+        self._open_due = self._lookout_due = self._thaw_due = 0.0
         self.last_frame: Frame | None = None
 
     def look(self, moment: float) -> Frame | None:
@@ -58,6 +58,7 @@ class Watch:
     def set_light(self, frame: Frame, corners: Sequence, moment: float) -> None:
         """The light of the next frames, from the code that was in view."""
         setting = self._meter.look(frame.luma, corners, moment)
+        self._health.hint = self._meter.hint
         if setting is not None and self._camera is not None:
             self._camera.set_light(setting.exposure_us, setting.gain)
 
@@ -77,11 +78,17 @@ class Watch:
             self._health.internal("camera_close", error)
 
     def _look_out(self, frame: Frame, moment: float) -> None:
-        """Notice a camera that sees nothing; in opening hours that is a fault, and the fleet hears at once."""
+        """Notice a camera that sees nothing: in opening hours a fault that the fleet hears at once.
+
+        A frozen one is opened again at any hour: a library that hangs may give its last picture for ever.
+        """
         if moment < self._lookout_due:
             return
         self._lookout_due = moment + LOOKOUT_SECONDS
         blind = self._lookout.look(coarse_view(frame.luma), moment)
+        if blind == FROZEN and moment >= self._thaw_due:
+            self._thaw_due = moment + BLIND_SECONDS
+            self._failed("CAMERA_FROZEN: the same picture again and again", moment)
         view = blind if self._is_open() else None
         if view != self._health.view:
             self._health.view = view
