@@ -200,7 +200,9 @@ def outage(
 def phone(
     ctx: typer.Context,
     frames: Annotated[Path, typer.Option(help="Folder for the pictures and labels.jsonl.")],
-    count: Annotated[int, typer.Option(min=1, max=100_000)] = 17,
+    count: Annotated[int, typer.Option(min=1, max=100_000, help="Pictures; with --stream, arrivals.")] = 17,
+    stream: Annotated[bool, typer.Option("--stream", help="Films: a phone comes in blurred, settles, shakes.")] = False,
+    length: Annotated[int, typer.Option(min=1, max=1_000, help="Frames of each arrival, ten a second.")] = 16,
     text: Annotated[
         list[str] | None, typer.Option(help="What the codes say, in turn; made up when none is given.")
     ] = None,
@@ -226,13 +228,17 @@ def phone(
     as_json: AsJson = False,
 ) -> None:
     """Write pictures of passes as a gate's camera sees them; with no flag, every distortion in turn."""
+    from simulators.films import write_films
     from simulators.optics import DISTORTIONS, write_frames
 
     unknown = [name for name in distortion or () if name not in DISTORTIONS]
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)}: not among {', '.join(DISTORTIONS)}")
     wanted = [*(distortion or ()), *(name for name in DISTORTIONS if ctx.params.get(name))]
-    written = write_frames(frames, count, seed, wanted or None, text or None)
+    if stream:
+        written = write_films(frames, count, seed, wanted or None, text or None, length)
+    else:
+        written = write_frames(frames, count, seed, wanted or None, text or None)
     if as_json:
         print_json(
             {"dir": str(frames.absolute()), "frames": written, "labels": str(frames.absolute() / "labels.jsonl")}

@@ -2,7 +2,7 @@
 
 Responsible for: drawing a QR code (from a text, by segno) or a screenshot on a phone, and photographing it: geometry,
 glass, lens, light, sensor, each distortion a field of one frozen `View`, everything repeatable from a seed; presets
-named after the distortion; whole folders of labelled frames; short films of a phone that arrives at the gate.
+named after the distortion; whole folders of labelled frames. Films of arrivals are made of such frames by films.py.
 Not responsible for: what the text means (simulators/phones) and reading it back (edge/reader.py, never imported here).
 
 Frames are 1280 x 720 luma, uint8. Lengths ending in `_px` are pixels of the frame; the distance of the phone is
@@ -293,7 +293,7 @@ def _develop(scene: Plane, view: View, grain: np.random.Generator) -> Luma:
 # Presets -----------------------------------------------------------------------------------------------------------
 
 
-def _held(chance: random.Random) -> View:
+def held(chance: random.Random) -> View:
     """How people hold a phone to a camera: near enough, hardly straight, a little out of the middle."""
     return View(
         module_px=chance.uniform(3.6, 5.4),
@@ -362,7 +362,7 @@ DISTORTIONS: tuple[str, ...] = (
 def preset(distortion: str, seed: int) -> View:
     """A hand-held view with one named distortion. Raises ValueError naming the distortions that exist."""
     chance = random.Random(f"{seed}:{distortion}")
-    return _spoiled(distortion, _held(chance), chance)
+    return _spoiled(distortion, held(chance), chance)
 
 
 def made_up_text(seed: int) -> str:
@@ -371,7 +371,7 @@ def made_up_text(seed: int) -> str:
     return "KG1:" + "".join(chance.choices(BASE45, k=chance.choice((384, 395, 405))))
 
 
-# Folders and films -------------------------------------------------------------------------------------------------
+# Folders -------------------------------------------------------------------------------------------------
 
 
 def frames(
@@ -405,53 +405,13 @@ def write_frames(
     with (directory / "labels.jsonl").open("w", encoding="utf-8") as labels:
         for text, view, kind, frame in frames(count, seed, distortions, texts):
             name = f"{seed}-{written:05d}-{kind}.png"
-            (directory / name).write_bytes(_png(frame))
+            (directory / name).write_bytes(png(frame))
             labels.write(json.dumps({"file": name, "text": text, "distortion": kind, "view": asdict(view)}) + "\n")
             written += 1
     return written
 
 
-def _png(frame: Luma) -> bytes:
+def png(frame: Luma) -> bytes:
     done, coded = cv2.imencode(".png", frame, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     assert done, "a luma frame always fits a PNG"
     return coded.tobytes()
-
-
-def stream(
-    source: str | Luma,
-    seed: int,
-    *,
-    settled: View | None = None,
-    frame_count: int = 40,
-    frames_per_second: float = 20.0,
-    exposure_ms: float = 4.0,
-) -> Iterator[tuple[View, Luma]]:
-    """Yield a phone's arrival frame by frame: it comes in fast and out of focus, settles, and shakes as hands do.
-
-    The smear of each frame is the speed times the exposure (a screen too dim for 4 ms needs more: say so).
-    """
-    chance = random.Random(f"{seed}:stream")
-    rest = settled or _held(chance)
-    side = chance.choice((-1, 1))
-    settle_frames, focus_frames = chance.uniform(2.0, 4.0), chance.uniform(2.0, 5.0)
-    start_defocus, wobble = chance.uniform(2.5, 6.0), [chance.uniform(0, 6.28) for _ in range(4)]
-    x_last, y_last = rest.offset_x_px + side * 700.0, rest.offset_y_px + 200.0
-    shake_px = chance.uniform(1.0, 5.0)
-    for index in range(frame_count):
-        away = math.exp(-index / settle_frames)
-        seconds = index / frames_per_second
-        x = rest.offset_x_px + side * 650 * away + shake_px * math.sin(2 * math.pi * 3.1 * seconds + wobble[0])
-        y = rest.offset_y_px + 180 * away + shake_px * math.sin(2 * math.pi * 4.3 * seconds + wobble[1])
-        speed = math.hypot(x - x_last, y - y_last) * frames_per_second
-        view = replace(
-            rest,
-            offset_x_px=x,
-            offset_y_px=y,
-            rotation_deg=rest.rotation_deg + 25 * side * away + 0.8 * math.sin(6.28 * 2.3 * seconds + wobble[2]),
-            tilt_y_deg=rest.tilt_y_deg + 20 * away,
-            defocus_px=rest.defocus_px + start_defocus * math.exp(-index / focus_frames),
-            motion_px=rest.motion_px + speed * exposure_ms / 1000.0,
-            motion_deg=math.degrees(math.atan2(y - y_last, x - x_last)),
-        )
-        x_last, y_last = x, y
-        yield view, view_of(source, view, seed * 4099 + index)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge.reader import Code, Reader
 from protocols.limits import SYMBOLS_PER_FRAME_MAX
-from simulators import optics
+from simulators import films, optics
 from simulators.optics import View, made_up_text, view_of
 
 Luma = NDArray[np.uint8]
@@ -193,7 +193,7 @@ def test_most_frames_of_each_distortion_are_read_and_none_is_read_wrong(distorti
 def test_an_arriving_phone_is_read_within_sixteen_frames() -> None:
     for seed in range(3):
         reader = Reader()
-        film = optics.stream(A_PASS, seed, frame_count=16)
+        film = films.stream(A_PASS, seed, frame_count=16)
         assert any(passes_in(reader.watch(frame)) == [A_PASS] for _, frame in film)
 
 

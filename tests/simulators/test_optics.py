@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -19,7 +18,6 @@ from simulators.optics import (
     frames,
     made_up_text,
     preset,
-    stream,
     view_of,
     write_frames,
 )
@@ -101,12 +99,3 @@ def test_a_distortion_nobody_knows_is_refused_before_anything_is_written(tmp_pat
     with pytest.raises(ValueError, match="no such distortion: fog; one of clean"):
         write_frames(tmp_path / "frames", 3, 7, ["clean", "fog"])
     assert not (tmp_path / "frames").exists()
-
-
-def test_a_phone_enters_blurred_and_settles() -> None:
-    film = list(stream(TEXT, 5, frame_count=20, settled=replace(View(), defocus_px=0.2)))
-    first, last = film[0][0], film[-1][0]
-    assert first.defocus_px > last.defocus_px
-    assert first.motion_px > last.motion_px
-    assert abs(last.offset_x_px) < 8
-    assert all(frame.shape == (FRAME_HEIGHT_PX, FRAME_WIDTH_PX) for _, frame in film)

@@ -34,6 +34,13 @@ def test_the_words_people_say_are_flags_too(tmp_path: Path) -> None:
     assert names == {"defocus", "moire", "cracks"}
 
 
+def test_the_phone_writes_films_when_it_is_told_to(tmp_path: Path) -> None:
+    made = simulate("phone", "--frames", str(tmp_path), "--stream", "--count", "2", "--length", "3", "--json")
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)["frames"] == 6
+    assert len(list(tmp_path.glob("*.png"))) == 6
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
