@@ -14,11 +14,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+cv2.setNumThreads(1)  # crops are small: threads wait for each other longer than they work, and the door needs a core
+
 Luma = NDArray[np.uint8]
 
 REGION_PIXELS_MAX = 640 * 640  # a region larger than this is shrunk before any treatment, so that each step is bounded
 MEASURED_PIXELS_MAX = 420 * 420  # the same for measuring modules, which needs no more than four pixels for each
+THIN = 3  # pixels that are one where dark and light of a neighbourhood are sought
 REGION_SIDE_MIN = 48  # pixels; less cannot hold a version 1 symbol that anything reads
+COARSE_SIDE = 180  # samples along a frame's shorter side where the busiest place is looked for
+COARSE_CELL = 6  # samples a cell's side: a few modules, so that a cell of a code has edges of both directions
+RIVAL_SHARE = 1 / 3  # of the busiest place's weight: a second one so busy may hold a second code
 MOTION_STRIDE = 16  # pixels between the samples of the coarse view
 MOTION_STEP = 12  # luma steps of one sample that are more than noise
 
@@ -61,35 +67,48 @@ def moved(before: Luma, after: Luma) -> bool:
     return changed * 200 > before.size
 
 
-def busiest_region(luma: Luma) -> Region | None:
-    """Where edges of both directions are densest: a QR code has as many across as along. None on an empty frame."""
+def busiest_regions(luma: Luma) -> list[Region]:
+    """Where edges of both directions are densest: a QR code has as many across as along. Busiest first.
+
+    Mostly one; more where others are nearly as busy; none on an empty frame.
+    """
     height, width = luma.shape
     if min(height, width) < 4 * REGION_SIDE_MIN:
-        return Region(0, 0, width, height) if min(height, width) >= REGION_SIDE_MIN // 2 else None
-    step = max(2, min(height, width) // 360)
-    thin = np.ascontiguousarray(luma[::step, ::step])
-    across = cv2.absdiff(thin[:-1, 1:], thin[:-1, :-1])
-    along = cv2.absdiff(thin[1:, :-1], thin[:-1, :-1])
-    size = (across.shape[1] // 8, across.shape[0] // 8)
-    both = cv2.min(
-        cv2.resize(across, size, interpolation=cv2.INTER_AREA), cv2.resize(along, size, interpolation=cv2.INTER_AREA)
-    )
-    dense = cv2.blur(both.astype(np.float32), (3, 3))
+        return [Region(0, 0, width, height)] if min(height, width) >= REGION_SIDE_MIN // 2 else []
+    step = max(2, min(height, width) // COARSE_SIDE)
+    dense = _dense_cells(luma, step)
     cells = dense.size
     peak = float(np.partition(dense.ravel(), cells - 1 - cells // 80)[cells - 1 - cells // 80])
     if peak < 1.0:
-        return None
+        return []
     count, names, boxes, _ = cv2.connectedComponentsWithStats((dense > 0.5 * peak).astype(np.uint8))
-    if count < 2:
-        return None
-    weights = np.bincount(names.ravel(), weights=dense.ravel(), minlength=count)
-    left, top, wide, high = (int(v) * 8 * step for v in boxes[1 + int(np.argmax(weights[1:]))][:4])
-    # A symbol is nearly square: what is not is a part of one (bands cut it), which part is not known.
+    weights = np.bincount(names.ravel(), weights=dense.ravel(), minlength=count)[1:]
+    order = [int(at) for at in np.argsort(-weights) if weights[at] > RIVAL_SHARE * weights.max()]
+    boxes = [_symbols_place([int(v) * COARSE_CELL * step for v in boxes[1 + at][:4]], luma) for at in order]
+    return [box for box in boxes if box.side >= REGION_SIDE_MIN]
+
+
+def _dense_cells(luma: Luma, step: int) -> NDArray[np.float32]:
+    """For each cell the lesser of its edges across and along, every step-th pixel looked at."""
+    height, width = luma.shape
+    thin = cv2.resize(luma, (width // step, height // step), interpolation=cv2.INTER_NEAREST)
+    across = cv2.absdiff(thin[:-1, 1:], thin[:-1, :-1])
+    along = cv2.absdiff(thin[1:, :-1], thin[:-1, :-1])
+    size = (across.shape[1] // COARSE_CELL, across.shape[0] // COARSE_CELL)
+    both = cv2.min(
+        cv2.resize(across, size, interpolation=cv2.INTER_AREA), cv2.resize(along, size, interpolation=cv2.INTER_AREA)
+    )
+    return np.asarray(cv2.blur(both.astype(np.float32), (3, 3)), np.float32)
+
+
+def _symbols_place(box: list[int], luma: Luma) -> Region:
+    """A symbol is nearly square: what is not is a part of one (bands cut it), which part is not known."""
+    left, top, wide, high = box
+    height, width = luma.shape
     aside, above = max(0, high - wide * 5 // 4), max(0, wide - high * 5 // 4)
-    found = Region(
+    return Region(
         max(0, left - aside), max(0, top - above), min(width, left + wide + aside), min(height, top + high + above)
     ).grown(0.12, luma)
-    return found if found.side >= REGION_SIDE_MIN else None
 
 
 def shrunk_to_bound(crop: Luma, pixels_max: int) -> tuple[Luma, float]:
@@ -108,6 +127,11 @@ Treatment = Callable[[Luma], tuple[Luma, float]]
 def _resized(crop: Luma, scale: float) -> Luma:
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(crop, None, fx=scale, fy=scale, interpolation=how), np.uint8)
+
+
+def plain(crop: Luma) -> tuple[Luma, float]:
+    """As it is."""
+    return crop, 1.0
 
 
 def half(crop: Luma) -> tuple[Luma, float]:
@@ -148,10 +172,16 @@ def rows_levelled(crop: Luma) -> tuple[Luma, float]:
 
 
 def _stretched(crop: Luma, width: int, height: int) -> Luma:
-    soft = cv2.GaussianBlur(crop, (0, 0), 0.8)
-    block = cv2.getStructuringElement(cv2.MORPH_RECT, (width, height))
-    window = (width, max(1, height - 2))
-    high = cv2.blur(cv2.dilate(soft, block), window).astype(np.float32)
-    low = cv2.blur(cv2.erode(soft, block), window).astype(np.float32)
-    level = (soft - low) * (255.0 / np.maximum(high - low, 8.0))
-    return np.clip(level, 0, 255).astype(np.uint8)
+    """Places so wide and high. Their dark and light are sought in a picture a third as wide: each column of three at
+    its darkest or lightest."""
+    soft = cv2.GaussianBlur(crop, (3, 3), 0)
+    thin = (-(-crop.shape[1] // THIN), crop.shape[0])
+    column = np.ones((1, THIN), np.uint8)
+    block, window = np.ones((height, width // THIN), np.uint8), (width // THIN, max(1, height - 2))
+    light = cv2.resize(cv2.dilate(soft, column), thin, interpolation=cv2.INTER_NEAREST)
+    dark = cv2.resize(cv2.erode(soft, column), thin, interpolation=cv2.INTER_NEAREST)
+    size = (crop.shape[1], crop.shape[0])
+    high = cv2.resize(cv2.blur(cv2.dilate(light, block), window), size)
+    low = cv2.resize(cv2.blur(cv2.erode(dark, block), window), size)
+    span = np.maximum(cv2.subtract(high, low), np.uint8(8))
+    return np.asarray(cv2.divide(cv2.subtract(soft, low), span, scale=255.0), np.uint8)

@@ -23,6 +23,7 @@ Plane = NDArray[np.float32]
 Matrix = NDArray[Any]  # three by three
 
 SCALE = 4  # pixels a module in rectified pictures
+FINDER_SCALE = 2  # the same where finder patterns are looked for: seven modules wide, they need no more
 MARGIN = 6  # modules around the symbol in rectified pictures
 GUESSED_SIDE = 65  # modules, version 12: what most passes are; the finder search forgives a fifth more or less
 FINDER_LIKENESS_MIN = 0.42  # correlation with a finder pattern, of the worst of the three
@@ -31,7 +32,7 @@ VERSIONS_TRIED = 2
 EQUALISER_REACH = 3  # half modules to each side of a module's middle
 EQUALISER_RIDGE = 0.01
 PATTERN_LIKENESS_MIN = 0.35  # of all known modules; chance stays under 0.15
-PATTERN_LIKENESS_SURE = 0.8  # above it no other version is tried
+PATTERN_LIKENESS_SURE = 0.6  # above it no other version is tried
 
 
 class Grid(NamedTuple):
@@ -72,16 +73,15 @@ def _settled(picture: Luma, centres: NDArray[np.float32], outline: NDArray[np.fl
     """From three finder patterns to the grid that agrees best with every known module, or None."""
     best, likeness = None, 0.0
     for grid in _likeliest_versions(picture, centres, outline, inverted):
-        tried = _aligned(picture, grid, reach=4.0, last_only=True)
-        fit = _likeness(picture, tried)
+        tried, fit = _aligned(picture, grid, reach=4.0, last_only=True)
         if fit > likeness:
             best, likeness = tried, fit
         if fit > PATTERN_LIKENESS_SURE:
             break
     if best is None:
         return None
-    best = _aligned(picture, best, reach=1.6, last_only=False)
-    return best if _likeness(picture, best) >= PATTERN_LIKENESS_MIN else None
+    best, likeness = _aligned(picture, best, reach=1.5, last_only=False)
+    return best if likeness >= PATTERN_LIKENESS_MIN else None
 
 
 def measure(picture: Luma, grid: Grid) -> Beliefs:
@@ -135,9 +135,8 @@ def _levelled_samples(picture: Luma, grid: Grid, side: int) -> Plane:
 
 def textured_outline(picture: Luma) -> NDArray[np.float32] | None:
     """Four corners around the part that is full of edges, clockwise from any of them."""
-    soft = cv2.GaussianBlur(picture, (3, 3), 0)
-    sharp = cv2.morphologyEx(soft, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-    edges = cv2.resize(sharp, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.float32)
+    half = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    edges = cv2.morphologyEx(half, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(np.float32)
     reach = max(5, min(edges.shape) // 24 | 1)
     level = np.minimum(edges, 2.0 * float(np.mean(edges)) + 1.0)  # one strong edge is not a texture
     dense = cv2.blur(level, (reach, reach))
@@ -177,7 +176,8 @@ def _clockwise(points: NDArray[np.float32]) -> NDArray[np.float32]:
 def _finder_pictures() -> tuple[Plane, ...]:
     """What the symbol's corners look like, rectified: a finder pattern with its two separators; clockwise."""
     pattern = patterns(VERSION_MIN)[:8, :8].astype(np.float32) * -1.0
-    large = _plane(cv2.GaussianBlur(np.kron(pattern, np.ones((SCALE, SCALE))), (0, 0), SCALE * 0.45))
+    scale = FINDER_SCALE
+    large = _plane(cv2.GaussianBlur(np.kron(pattern, np.ones((scale, scale))), (0, 0), scale * 0.45))
     return tuple(np.ascontiguousarray(np.rot90(large, -turns)) for turns in range(4))
 
 
@@ -186,22 +186,26 @@ def _finders(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], bool] | None:
     """Centres of the three finder patterns (top left, top right, bottom left), the outline from the symbol's own top
     left, and whether dark and light are swapped."""
-    span = GUESSED_SIDE * SCALE
-    ideal = np.array([[0, 0], [span, 0], [span, span], [0, span]], np.float32) + MARGIN * SCALE
+    scale = FINDER_SCALE
+    span = GUESSED_SIDE * scale
+    ideal = np.array([[0, 0], [span, 0], [span, span], [0, span]], np.float32) + MARGIN * scale
     rectify = cv2.getPerspectiveTransform(outline.astype(np.float32), ideal)
-    whole = span + 2 * MARGIN * SCALE
+    whole = span + 2 * MARGIN * scale
     flat = cv2.warpPerspective(picture, rectify, (whole, whole), borderMode=cv2.BORDER_REPLICATE)
-    flat = cv2.GaussianBlur(flat, (0, 0), SCALE * 0.3).astype(np.float32)
-    window = (2 * MARGIN + 8) * SCALE
+    flat = cv2.GaussianBlur(flat, (3, 3), 0).astype(np.float32)
+    window = (2 * MARGIN + 8) * scale
     far = whole - window
     places, scores = [], []
     for turns, (left, top) in enumerate(((0, 0), (far, 0), (far, far), (0, far))):
-        likeness = cv2.matchTemplate(
-            flat[top : top + window, left : left + window], _finder_pictures()[turns], cv2.TM_CCOEFF_NORMED
+        likeness = _plane(
+            cv2.matchTemplate(
+                flat[top : top + window, left : left + window], _finder_pictures()[turns], cv2.TM_CCOEFF_NORMED
+            )
         )
         low, high, low_at, high_at = cv2.minMaxLoc(likeness)
         scores.append((high, low))
-        places.append([(left + at[0], top + at[1]) for at in (high_at, low_at)])
+        high_peak, low_peak = _peak(likeness, *high_at), _peak(-likeness, *low_at)
+        places.append([(left + at[0], top + at[1]) for at in (high_peak, low_peak)])
     sums = [sorted((score[side] * sign for score in scores), reverse=True) for side, sign in ((0, 1), (1, -1))]
     inverted = sum(sums[1][:3]) > sum(sums[0][:3]) + 0.15
     side = int(inverted)
@@ -212,7 +216,7 @@ def _finders(
     # the middle of a finder pattern lies 3.5 modules from its outer corner, wherever the template's separators are
     inside = [(3.5, 3.5), (4.5, 3.5), (4.5, 4.5), (3.5, 4.5)]
     middles = [
-        (places[corner][side][0] + inside[corner][0] * SCALE, places[corner][side][1] + inside[corner][1] * SCALE)
+        (places[corner][side][0] + inside[corner][0] * scale, places[corner][side][1] + inside[corner][1] * scale)
         for corner in ((bare + 2) % 4, (bare + 3) % 4, (bare + 1) % 4)
     ]
     centres = _mapped(np.linalg.inv(rectify), np.array(middles, np.float64))
@@ -231,8 +235,8 @@ def _outline_through(centres: NDArray[np.float32], outline: NDArray[np.float32])
 
 # Finder patterns, where no outline was to be trusted --------------------------------------------------------------
 
-SEARCH_MODULE_PX = (2.3, 2.7, 3.2, 3.8, 4.5, 5.3, 6.3)  # what a module may measure; each a sixth more than the last
-SEARCH_SCALE = 2.0  # pixels a module in the picture that is searched
+SEARCH_MODULE_PX = (2.4, 3.0, 3.7, 4.6, 5.7)  # what a module may measure; each a quarter more than the last
+SEARCH_SCALE = 1.5  # pixels a module in the picture that is searched
 SEARCH_LIKENESS_MIN = 0.5
 SEARCH_CANDIDATES_MAX = 18
 SEARCH_TRIPLES_MAX = 2
@@ -249,7 +253,8 @@ def _finder_any_way() -> Plane:
         for turn in (-14, -5, 5, 14)
     ]
     mean = np.mean(np.array(turned), axis=0)[2:38, 2:38]
-    return np.asarray(cv2.resize(mean, (18, 18), interpolation=cv2.INTER_AREA), np.float32)
+    side = round(9 * SEARCH_SCALE)
+    return np.asarray(cv2.resize(mean, (side, side), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def searched_finders(picture: Luma) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
@@ -280,7 +285,7 @@ def searched_finders(picture: Luma) -> list[tuple[NDArray[np.float32], NDArray[n
 def _likeliest_spots(picture: Luma) -> NDArray[np.float64]:
     """Rows of (x, y, pixels a module, likeness): the best places at the best size, none on top of another."""
     spots: list[tuple[float, float, float, float]] = []
-    soft = cv2.GaussianBlur(picture, (3, 3), 0)
+    soft, half = cv2.GaussianBlur(picture, (3, 3), 0), 4.5 * SEARCH_SCALE
     for module in SEARCH_MODULE_PX:
         shrink = SEARCH_SCALE / module
         small = cv2.resize(soft, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_LINEAR)
@@ -289,7 +294,7 @@ def _likeliest_spots(picture: Luma) -> NDArray[np.float64]:
         likeness = cv2.matchTemplate(small.astype(np.float32), _finder_any_way(), cv2.TM_CCOEFF_NORMED)
         peaks = (likeness >= cv2.dilate(likeness, np.ones((9, 9), np.uint8))) & (likeness > SEARCH_LIKENESS_MIN)
         for y, x in np.argwhere(peaks):
-            spots.append(((x + 9) / shrink, (y + 9) / shrink, module, float(likeness[y, x])))
+            spots.append(((x + half) / shrink, (y + half) / shrink, module, float(likeness[y, x])))
     chosen: list[tuple[float, float, float, float]] = []
     for spot in sorted(spots, key=lambda one: -one[3]):
         if all(np.hypot(spot[0] - other[0], spot[1] - other[1]) > 4 * spot[2] for other in chosen):
@@ -356,31 +361,55 @@ def _timing_lines() -> tuple[NDArray[np.float64], Plane]:
     return lines, signs.reshape(len(_VERSIONS) * count_of_lines, longest)
 
 
-def _aligned(picture: Luma, grid: Grid, *, reach: float, last_only: bool) -> Grid:
-    """The grid bent to the alignment patterns within `reach` modules of where it says they are."""
+def _aligned(picture: Luma, grid: Grid, *, reach: float, last_only: bool) -> tuple[Grid, float]:
+    """The grid bent to the alignment patterns within `reach` modules of where it says they are, and its likeness.
+
+    reach: so that a pattern's window begins at a whole pixel of the rectified picture.
+    """
     side = side_of(grid.version)
     centres = alignment_centres(grid.version)
-    chosen = [centres[-1]] if last_only else list(centres)
     far = side - 3.5
-    known = [(3.5, 3.5), (far, 3.5), (3.5, far)]
-    seen = [tuple(point) for point in _mapped(grid.to_picture, np.array(known, np.float64))]
-    if not last_only:
-        known, seen = [], []
-        chosen = [*chosen, (3, 3), (3, side - 4), (side - 4, 3)]
-    for row, column in chosen:
-        at = _pattern_near(picture, grid, row, column, reach)
-        if at is not None:
-            known.append((column + 0.5, row + 0.5))
-            seen.append(at)
-    if len(known) < 4:
-        return grid
-    matrix, _ = cv2.findHomography(
-        np.array(known, np.float64), np.array(seen, np.float64), cv2.RANSAC if len(known) > 5 else 0, 2.5
-    )
+    if last_only:
+        known, chosen = [(3.5, 3.5), (far, 3.5), (3.5, far)], [(*centres[-1], 5)]
+    else:
+        finders = [(3, 3, 7), (3, side - 4, 7), (side - 4, 3, 7)]
+        known, chosen = [], [*((row, column, 5) for row, column in centres), *finders]
+    near = _rectified(picture, grid, chosen, reach)
+    places = [_pattern_near(near, row, column, modules, reach) for row, column, modules in chosen]
+    found = [at for at, place in enumerate(places) if place is not None]
+    likeness = _likeness(picture, grid)
+    if len(known) + len(found) < 4:
+        return grid, likeness
+    shown = [*known, *(place for place in places if place is not None)]
+    true = [*known, *((chosen[at][1] + 0.5, chosen[at][0] + 0.5) for at in found)]
+    seen = _mapped(grid.to_picture, np.array(shown, np.float64)).astype(np.float64)
+    matrix, _ = cv2.findHomography(np.array(true, np.float64), seen, cv2.RANSAC if len(true) > 5 else 0, 2.5)
     if matrix is None:
-        return grid
+        return grid, likeness
     bent = grid._replace(to_picture=np.asarray(matrix, np.float64))
-    return bent if _likeness(picture, bent) >= _likeness(picture, grid) else grid
+    bent_likeness = _likeness(picture, bent)
+    return (bent, bent_likeness) if bent_likeness >= likeness else (grid, likeness)
+
+
+class _Rectified(NamedTuple):
+    """A part of the symbol as the grid says it lies. left, top: modules."""
+
+    luma: Plane
+    left: float
+    top: float
+
+
+def _rectified(picture: Luma, grid: Grid, patterns_at: list[tuple[int, int, int]], reach: float) -> _Rectified:
+    """The part that holds the windows of these patterns (row, column, modules); light as dark where inverted."""
+    margin = 3.5 + reach
+    top, left = (min(place[axis] for place in patterns_at) + 0.5 - margin for axis in (0, 1))
+    bottom, right = (max(place[axis] for place in patterns_at) + 0.5 + margin for axis in (0, 1))
+    shift = np.array([[1 / SCALE, 0, left], [0, 1 / SCALE, top], [0, 0, 1]])
+    flat = cv2.warpPerspective(
+        picture, grid.to_picture @ shift, (round((right - left) * SCALE), round((bottom - top) * SCALE)),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    return _Rectified(_plane(255 - flat if grid.inverted else flat), left, top)
 
 
 @lru_cache(maxsize=2)
@@ -396,27 +425,18 @@ def _pattern_picture(modules: int) -> Plane:
     return _plane(cv2.GaussianBlur(np.kron(cut, np.ones((SCALE, SCALE))), (0, 0), SCALE * 0.45))
 
 
-def _pattern_near(picture: Luma, grid: Grid, row: int, column: int, reach: float) -> tuple[float, float] | None:
-    """Where in the picture the pattern around that module really is, or None where nothing is like it."""
-    side = side_of(grid.version)
-    is_finder = (row, column) in ((3, 3), (3, side - 4), (side - 4, 3))
-    half = 3.5 if is_finder else 2.5
-    sample = _pattern_picture(7 if is_finder else 5)
-    span = round((half + reach) * 2 * SCALE)
-    shift = np.array([[1 / SCALE, 0, column + 0.5 - half - reach], [0, 1 / SCALE, row + 0.5 - half - reach], [0, 0, 1]])
-    near = cv2.warpPerspective(
-        picture, grid.to_picture @ shift, (span, span), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )  # fmt: skip
-    sign = -1.0 if grid.inverted else 1.0
-    likeness = _plane(sign * cv2.matchTemplate(near.astype(np.float32), sample, cv2.TM_CCOEFF_NORMED))
-    _, high, _, (x, y) = cv2.minMaxLoc(likeness)
+def _pattern_near(near: _Rectified, row: int, column: int, modules: int, reach: float) -> tuple[float, float] | None:
+    """Where the pattern around that module really is (column first), or None where nothing is like it."""
+    margin = modules / 2 + reach
+    first = (column + 0.5 - margin, row + 0.5 - margin)
+    x, y = round((first[0] - near.left) * SCALE), round((first[1] - near.top) * SCALE)
+    span = round(2 * margin * SCALE)
+    likeness = cv2.matchTemplate(near.luma[y : y + span, x : x + span], _pattern_picture(modules), cv2.TM_CCOEFF_NORMED)
+    _, high, _, at = cv2.minMaxLoc(likeness)
     if high < 0.5:
         return None
-    across, down = _peak(likeness, x, y)
-    module = np.array([[column + 0.5 - reach + across / SCALE, row + 0.5 - reach + down / SCALE]])
-    point = _mapped(grid.to_picture, module)[0]
-    return float(point[0]), float(point[1])
+    across, down = _peak(_plane(likeness), *at)
+    return column + 0.5 - reach + across / SCALE, row + 0.5 - reach + down / SCALE
 
 
 def _peak(likeness: Plane, x: int, y: int) -> tuple[float, float]:
@@ -424,7 +444,7 @@ def _peak(likeness: Plane, x: int, y: int) -> tuple[float, float]:
 
     def between(before: float, at: float, after: float) -> float:
         bend = before - 2 * at + after
-        return 0.0 if abs(bend) < 1e-6 else float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5))
+        return 0.0 if abs(bend) < 1e-6 else min(max(0.5 * (before - after) / bend, -0.5), 0.5)
 
     height, width = likeness.shape
     across = between(*likeness[y, x - 1 : x + 2].tolist()) if 0 < x < width - 1 else 0.0
