@@ -98,6 +98,7 @@ REACTIONS: Mapping[str, tuple[Consequence, ...]] = {
     "RightsChanged": (sign_policy,),
     "OrderImposed": (tell_office,),
     "PhoneRevoked": (sign_policy,),
+    "RoleEnded": (sign_policy,),
     "CredentialRevoked": (sign_policy,),
     "HolderBlocked": (sign_policy,),
     "IssuerRevoked": (sign_policy,),

@@ -14,8 +14,9 @@ from cloud.identity.model import Role
 from cloud.kit.db import RuleBroken, Transaction, many, one_or_none
 from cloud.kit.errors import N_, Answer, Refused
 from cloud.kit.ids import new_id
+from cloud.kit.jobs import happened
 
-SCHOOL_ROLES = (Role.TEACHER, Role.GATE_STAFF, Role.OFFICE, Role.HEAD)
+SCHOOL_ROLES = (Role.TEACHER, Role.GATE_STAFF, Role.DAY_CARE, Role.OFFICE, Role.HEAD)
 
 
 class GrantRefused(Refused):
@@ -104,6 +105,7 @@ def end_grant(
         " WHERE district_id = %(district)s AND id = %(id)s",
         {"district": district_id, "id": grant_id, "day": day},
     )
+    happened(tx, "RoleEnded", district_id)
     _note(tx, district_id, "role.end", by, grant_id, found.role, now)
 
 

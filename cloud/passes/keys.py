@@ -8,7 +8,7 @@ A process finds only the roles it was given (ingest: receipt). Rules: P-1 (no ke
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,13 @@ class KeyRing:
     trust_bytes: bytes
     root_public: bytes
 
-    def signing_key(self, role: Role, now: float) -> SigningKey:
-        """Return the newest key of this role whose window has begun. Raises KeysRefused("KEY_MISSING")."""
+    def signing_key(self, role: Role, now: float, *, without: Collection[bytes] = ()) -> SigningKey:
+        """Return the newest key of this role whose window has begun. Raises KeysRefused("KEY_MISSING").
+
+        without: numbers of keys that were revoked, though the root has not signed the list that ends them yet.
+        """
         fitting = [(self.trust.keys[kid].not_before, key) for kid, key in self._known(role)
-                   if self.trust.keys[kid].covers(now)]  # fmt: skip
+                   if self.trust.keys[kid].covers(now) and kid not in without]  # fmt: skip
         if not fitting:
             raise KeysRefused("KEY_MISSING", f"no {role} key is in force here", "See `portillon-cloud keys list`.")
         return max(fitting, key=lambda pair: pair[0])[1]

@@ -22,11 +22,20 @@ def count_guess(tx: Transaction, address_hash: bytes, now: datetime, window_bega
         """INSERT INTO pairing_guess (address_hash, guesses, since) VALUES (%(address_hash)s, 1, %(now)s)
            ON CONFLICT (address_hash) DO UPDATE SET
                guesses = CASE WHEN pairing_guess.since <= %(began)s THEN 1
-                              ELSE least(pairing_guess.guesses + 1, 1000) END,
+                              ELSE least(pairing_guess.guesses + 1, 10000) END,
                since = CASE WHEN pairing_guess.since <= %(began)s THEN %(now)s ELSE pairing_guess.since END
            RETURNING guesses""",
         {"address_hash": address_hash, "now": now, "began": window_began},
     )  # fmt: skip
+
+
+def guesses_since(tx: Transaction, address_hash: bytes, window_began: datetime) -> int:
+    """Return how many guesses were counted in the window, without counting one and without waiting."""
+    counted = one_or_none(
+        tx, int, "SELECT guesses FROM pairing_guess WHERE address_hash = %s AND since > %s",
+        (address_hash, window_began),
+    )  # fmt: skip
+    return counted or 0
 
 
 def forgive_guess(tx: Transaction, address_hash: bytes) -> None:
@@ -196,11 +205,16 @@ def staff_rights(tx: Transaction, district_id: UUID, person_id: UUID, now: datet
 
 def newest_credential(tx: Transaction, district_id: UUID, pass_key_id: UUID, site: int, kind: str,
                       rights: Sequence[Sequence[int]], not_before: datetime) -> Issued | None:  # fmt: skip
+    """Return a credential that a gate still takes: not revoked, nor its issuer, nor older than its holder's block."""
     return one_or_none(
         tx, Issued,
-        """SELECT cti, kind, person_id, pass_key_id, site, holder, rights, body, issued_at, expires_at FROM credential
+        """SELECT cti, kind, person_id, pass_key_id, site, holder, rights, body, issued_at, expires_at FROM credential c
            WHERE district_id = %(district_id)s AND pass_key_id = %(pass_key_id)s AND site = %(site)s
              AND kind = %(kind)s AND rights = %(rights)s AND issued_at > %(not_before)s AND revoked_at IS NULL
+             AND NOT EXISTS (SELECT 1 FROM revoked_issuer i WHERE i.kid = c.kid)
+             AND (kind = 'staff' OR NOT EXISTS (
+                 SELECT 1 FROM holder_block b WHERE b.district_id = c.district_id AND b.site = c.site
+                    AND b.person_id = c.person_id AND b.not_before > c.issued_at))
            ORDER BY issued_at DESC LIMIT 1""",
         {"district_id": district_id, "pass_key_id": pass_key_id, "site": site, "kind": kind,
          "rights": Jsonb(rights), "not_before": not_before},
@@ -274,6 +288,24 @@ def live_credentials(tx: Transaction, district_id: UUID, site: int, now: datetim
         """SELECT cti, kind, person_id, pass_key_id, site, holder, rights, body, issued_at, expires_at FROM credential
            WHERE district_id = %(district_id)s AND site = %(site)s AND kind <> 'staff'
              AND revoked_at IS NULL AND expires_at > %(now)s""",
+        {"district_id": district_id, "site": site, "now": now},
+    )  # fmt: skip
+
+
+def staff_ctis_beyond_powers(tx: Transaction, district_id: UUID, site: int, now: datetime) -> list[bytes]:
+    """Return staff credentials that say more than their holder may do there now: a role ended, powers shrank."""
+    return many(
+        tx, bytes,
+        """SELECT c.cti FROM credential c
+           WHERE c.district_id = %(district_id)s AND c.site = %(site)s AND c.kind = 'staff'
+             AND c.revoked_at IS NULL AND c.expires_at > %(now)s
+             AND (c.rights -> 0 ->> 1)::int & ~coalesce((
+                 SELECT bit_or(t.powers)::int FROM staff t
+                 JOIN school s ON s.district_id = t.district_id AND s.id = t.school_id AND s.site = c.site
+                 WHERE t.district_id = c.district_id AND t.person_id = c.person_id AND EXISTS (
+                     SELECT 1 FROM role_grant g WHERE g.district_id = t.district_id AND g.person_id = t.person_id
+                        AND (g.school_id IS NULL OR g.school_id = t.school_id)
+                        AND g.period @> (%(now)s::timestamptz AT TIME ZONE 'UTC')::date)), 0) <> 0""",
         {"district_id": district_id, "site": site, "now": now},
     )  # fmt: skip
 

@@ -55,6 +55,8 @@ from protocols.passes import DeviceKey, PassRefused, Revocations, issue_card, is
 from protocols.trust import Role
 
 PAIR_DOMAIN = b"portillon-pair"  # what a phone's proof begins with; the page and the simulator say the same
+LINE_GUESSES_MAX = 20  # wrong codes of one line in ten minutes: a school's families share its wireless network
+ALL_GUESSES_MAX = 1_000  # of all lines together: with ten codes in force that finds one in 10,000 windows
 DRAWS_MAX = 20  # tries to find a free random number before giving up
 IPV6_LINE_BITS = 64  # what one subscriber's line is given (RFC 6177): its addresses are one guesser
 
@@ -108,11 +110,14 @@ def find_code(tx: Transaction, secret: bytes, code: str, address: str, now: date
     """Return where the code belongs, or the refusal's code. tx: untenanted; commit it either way (guesses count)."""
     window_began = now - timedelta(seconds=PAIRING_SECONDS)
     address_hash = hmac.digest(secret, b"address " + _guesser(address).encode("utf-8", "replace"), "sha256")
-    if queries.count_guess(tx, address_hash, now, window_began) > PAIRING_TRIES_MAX:
+    everybody = hmac.digest(secret, b"guesses of all addresses", "sha256")
+    guessed = queries.count_guess(tx, address_hash, now, window_began)
+    if guessed > LINE_GUESSES_MAX or queries.guesses_since(tx, everybody, window_began) >= ALL_GUESSES_MAX:
         return "PAIR_TOO_MANY_TRIES"
     well_formed = len(code) == PAIRING_DIGITS and code.isascii() and code.isdecimal()
     found = queries.find_code(tx, _code_hash(secret, code), now) if well_formed else None
     if found is None:
+        queries.count_guess(tx, everybody, now, window_began)
         return "PAIR_CODE_UNKNOWN"
     queries.forgive_guess(tx, address_hash)
     return found
@@ -274,7 +279,7 @@ def issue_card_for(
         raise Refused("NOT_FOUND")
     rights = [[ref_of(tx, district_id, site, child_id=right.child_id), right.perms] for right in groups[0]]
     holder = ref_of(tx, district_id, site, person_id=person_id)
-    key = ring.signing_key(Role.ISSUER, now.timestamp())
+    key = ring.signing_key(Role.ISSUER, now.timestamp(), without=queries.revoked_issuers(tx))
     iat, exp, cti = int(now.timestamp()), int((now + CARD_LIFE).timestamp()), secrets.token_bytes(CTI_BYTES)
     body = issue_card(key, site=site, holder=holder, children=_pairs(rights), iat=iat, exp=exp, cti=cti)
     issued = Issued(cti, "card", person_id, None, site, holder, rights, body, now, now + CARD_LIFE)
@@ -293,9 +298,12 @@ def revoke_credential(tx: Transaction, district_id: UUID, cti: bytes, now: datet
 
 
 def block_holder(tx: Transaction, district_id: UUID, site: int, person_id: UUID, now: datetime) -> None:
-    """Refuse everything issued to this person for this site until now (P-3 HOLDER_BLOCKED)."""
+    """Refuse everything issued to this person for this site until now (P-3 HOLDER_BLOCKED).
+
+    Passes say whole seconds: the second that runs is blocked too, to its end.
+    """
     ref_of(tx, district_id, site, person_id=person_id)
-    queries.block_holder(tx, district_id, site, person_id, now)
+    queries.block_holder(tx, district_id, site, person_id, (now + timedelta(seconds=1)).replace(microsecond=0))
     happened(tx, "HolderBlocked", district_id, site=site)
 
 
@@ -328,7 +336,7 @@ def _renewed(
     kept = queries.newest_credential(tx, district_id, phone.id, site, kind, rights, now - CREDENTIAL_RENEWED_AFTER)
     if kept is not None:
         return kept
-    key = ring.signing_key(Role.ISSUER, now.timestamp())
+    key = ring.signing_key(Role.ISSUER, now.timestamp(), without=queries.revoked_issuers(tx))
     device = DeviceKey.from_cose(decode(phone.cose_key))
     cti, iat, exp = secrets.token_bytes(CTI_BYTES), int(now.timestamp()), int((now + CREDENTIAL_LIFE).timestamp())
     if kind == "staff":
@@ -357,7 +365,9 @@ def policy_content(tx: Transaction, district_id: UUID, site: int, now: datetime)
     live = [LiveCredential(one.cti, one.holder, tuple((child, perms) for child, perms in one.rights))
             for one in queries.live_credentials(tx, district_id, site, now)]  # fmt: skip
     revocations = Revocations(
-        ctis=frozenset(queries.revoked_ctis(tx, district_id, site, now)) | overstated(live, held, denied),
+        ctis=frozenset(queries.revoked_ctis(tx, district_id, site, now)).union(
+            overstated(live, held, denied), queries.staff_ctis_beyond_powers(tx, district_id, site, now)
+        ),
         thumbs=frozenset(queries.revoked_thumbs(tx, district_id, site, now)),
         holders={block.ref: int(block.not_before.timestamp()) for block in queries.blocks(tx, district_id, site)},
         kids=frozenset(queries.revoked_issuers(tx)),

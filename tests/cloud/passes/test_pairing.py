@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from cloud.kit import clock
 from cloud.kit.db import Database
 from cloud.passes import service as passes
 from cloud.passes.keys import init_keys
+from cloud.passes.service import LINE_GUESSES_MAX
 from cloud.people import service as people
 from cloud.people.model import Tie
 from tests.cast import FIRST_DAY, Cast, a_district
@@ -123,10 +124,10 @@ def test_a_new_code_ends_the_one_before(api: TestClient, database: Database, set
     assert finish(api, second, an_ed25519_phone(1)).status_code == 200
 
 
-def test_five_unknown_codes_from_one_address_close_it_for_a_while(
+def test_twenty_unknown_codes_from_one_address_close_it_for_a_while(
     api: TestClient, database: Database, settings: Settings, cast: Cast
 ) -> None:
-    for guess in range(5):
+    for guess in range(LINE_GUESSES_MAX):
         assert code_of(api.post("/api/pair/start", json={"code": f"{guess:08}"})) == "PAIR_CODE_UNKNOWN"
     code = a_code(database, settings, cast, cast.mother)
     answer = api.post("/api/pair/start", json={"code": code})
@@ -136,11 +137,11 @@ def test_five_unknown_codes_from_one_address_close_it_for_a_while(
 @pytest.mark.parametrize(
     ("addresses", "last"),
     [
-        ([f"2001:db8:1:2::{n:x}" for n in range(6)], "PAIR_TOO_MANY_TRIES"),
-        ([f"2001:db8:1:{n:x}::1" for n in range(6)], "PAIR_CODE_UNKNOWN"),
-        (["203.0.113.7", "::ffff:203.0.113.7"] * 3, "PAIR_TOO_MANY_TRIES"),
-        ([f"203.0.113.{n}" for n in range(6)], "PAIR_CODE_UNKNOWN"),
-        (["a unix socket"] * 6, "PAIR_TOO_MANY_TRIES"),
+        ([f"2001:db8:1:2::{n:x}" for n in range(21)], "PAIR_TOO_MANY_TRIES"),
+        ([f"2001:db8:1:{n:x}::1" for n in range(21)], "PAIR_CODE_UNKNOWN"),
+        (["203.0.113.7", "::ffff:203.0.113.7"] * 11, "PAIR_TOO_MANY_TRIES"),
+        ([f"203.0.113.{n}" for n in range(21)], "PAIR_CODE_UNKNOWN"),
+        (["a unix socket"] * 21, "PAIR_TOO_MANY_TRIES"),
     ],
 )
 def test_all_addresses_of_one_line_are_one_guesser(database: Database, addresses: list[str], last: str) -> None:
@@ -150,10 +151,25 @@ def test_all_addresses_of_one_line_are_one_guesser(database: Database, addresses
     assert found == last
 
 
+def test_guesses_of_all_lines_together_have_a_bound_and_an_end(database: Database) -> None:
+    now = clock.now()
+
+    def guess(line: int, at: datetime) -> object:
+        with database.untenanted() as tx:
+            return passes.find_code(tx, bytes(32), "00000000", f"203.0.{line // 256}.{line % 256}", at)
+
+    assert {guess(line, now) for line in range(3)} == {"PAIR_CODE_UNKNOWN"}
+    with database.untenanted() as tx:  # as if the other lines had guessed too
+        tx.execute("UPDATE pairing_guess SET guesses = %s WHERE guesses = 3", (passes.ALL_GUESSES_MAX - 1,))
+    assert guess(3, now) == "PAIR_CODE_UNKNOWN"
+    assert guess(4, now) == "PAIR_TOO_MANY_TRIES"
+    assert guess(4, now + timedelta(minutes=11)) == "PAIR_CODE_UNKNOWN"
+
+
 def test_guesses_made_at_once_are_counted_one_by_one(api: TestClient, cast: Cast) -> None:
     with ThreadPoolExecutor(8) as pool:
-        answers = pool.map(lambda n: code_of(api.post("/api/pair/start", json={"code": f"{n:08}"})), range(12))
-    assert sorted(answers) == ["PAIR_CODE_UNKNOWN"] * 5 + ["PAIR_TOO_MANY_TRIES"] * 7
+        answers = pool.map(lambda n: code_of(api.post("/api/pair/start", json={"code": f"{n:08}"})), range(27))
+    assert sorted(answers) == ["PAIR_CODE_UNKNOWN"] * 20 + ["PAIR_TOO_MANY_TRIES"] * 7
 
 
 def test_good_codes_are_no_guesses_however_many(
