@@ -115,7 +115,7 @@ BROKEN_BY: dict[str, tuple[str, str]] = {
     "escort_right_not_empty": changed("period = 'empty'"),
     "escort_right_five_at_most": changed("COPY id, person_id"),
     "escort_right_once_a_person": changed(
-        "COPY id, slot = 5 WHERE child_id IN (SELECT c.id FROM child c WHERE c.sourced_id = 'minh')"
+        "COPY id, slot = 5 OF child_id IN (SELECT c.id FROM child c WHERE c.sourced_id = 'minh')"
     ),
     "escort_right_never_against_order": changed("COPY id, kind = 'must_not_collect', slot = NULL"),
     "escort_right_origin_known": changed("UPDATE escort_right SET origin = 'heaven' WHERE origin = 'family'"),
@@ -149,7 +149,6 @@ BROKEN_BY: dict[str, tuple[str, str]] = {
     "court_order_only_moves_on": changed("hides = NOT hides"),
     "court_order_by_the_school": changed(f"confirmed_by = {OPERATOR.format('court_order')}, confirmed_at = now()"),
     "custody_calendar_begins_on_monday": changed("first_monday = first_monday + 1"),
-    "custody_calendar_not_empty": changed("period = 'empty'"),
     "custody_calendar_of_weeks": changed("cycle = '{128}'"),
     "custody_calendar_once_at_a_time": changed("COPY id"),
     "custody_calendar_by_the_school": changed(f"set_by = {OPERATOR.format('custody_calendar')}"),
