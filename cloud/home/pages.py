@@ -48,7 +48,7 @@ RULES = (
         N_("At any moment five people at most may bring and collect a child. Parents count among the five."),
         N_("A sixth is refused, for everybody, also when two people try at once. Nobody can set this aside."),
         N_("Who has parental authority may name a person, and so may the office."),
-        N_("The other parent is told at once, and may object for a time that the district sets."),
+        N_("The other parent sees it at once, and may object for a time that the district sets."),
         N_("A right may hold on some days of the week, between two dates, or for today only."),
         N_("A right ends by itself on its last day, and its place is free again."),
         N_("Where a child lives with each parent in turn, the gate follows the weeks that were agreed."),

@@ -13,6 +13,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from cloud.audit import service as audit
 from cloud.identity import grants
 from cloud.identity.doors import SchoolActor, SchoolSure, SchoolTx
 from cloud.identity.grants import SCHOOL_ROLES, GrantedRole, GrantRefused
@@ -113,6 +114,10 @@ def set_powers(request: Request, actor: SchoolSure, tx: SchoolTx, person_id: UUI
 
     def act() -> None:
         service.put_staff(tx, actor.district_id, person_id, here.id, powers)
+        audit.record(
+            tx, actor.district_id, action="staff.powers", by=actor.person_id, thing="person", thing_id=person_id,
+            detail={"before": member.powers, "after": powers}, now=clock.now(),
+        )  # fmt: skip
 
     return _answered(request, tx, actor, here, member, "powers", form, act, "powers")
 

@@ -16,6 +16,7 @@ from protocols.limits import ESCORTS_PER_CHILD_MAX
 
 EVERY_DAY, WORKING_DAYS = 0b1111111, 0b0011111
 WEEKS_DRAWN = 5
+MIDNIGHT = "00:00"
 A_MOMENT = timedelta(microseconds=1)
 
 # What a guardian is to a child; another word of the family's stays as it is written.
@@ -39,7 +40,8 @@ ORDER_STATES = {
 }
 ROLES = {
     "teacher": N_("teacher"), "gate_staff": N_("staff at the gate"), "office": N_("office"), "head": N_("head"),
-    "district_officer": N_("district officer"), "auditor": N_("auditor"), "operator": N_("operator"),
+    "day_care": N_("day-care"), "district_officer": N_("district officer"), "auditor": N_("auditor"),
+    "operator": N_("operator"),
     "guardian": N_("guardian"), "escort": N_("escort"), "system": N_("the program"),
 }  # fmt: skip
 # Actions of the access log as a guardian reads them; one that is not here is told as a change.
@@ -51,7 +53,9 @@ ACTIONS = {
     "child.address": N_("changed the address"), "correction.propose": N_("proposed a correction"),
     "correction.accept": N_("accepted a correction"),
     "correction.decline": N_("declined a correction"), "child.protect": N_("protected the file"),
-    "child.unprotect": N_("ended the protection of the file"), "card.issue": N_("printed a card"),
+    "child.unprotect": N_("ended the protection of the file"), "order.impose": N_("entered an order"),
+    "order.confirm": N_("confirmed an order"), "order.ask_lift": N_("asked to lift an order"),
+    "order.lift": N_("lifted an order"), "card.issue": N_("issued a card"),
     "card.revoke": N_("blocked a card"), "card.replace": N_("replaced a card"), "card.lost": N_("blocked a lost card"),
 }  # fmt: skip
 CHANGED = N_("changed the file")
@@ -112,7 +116,10 @@ def weekdays_in_words(reader: Reader, mask: int) -> str:
 def when(reader: Reader, right: EscortRight, now: datetime) -> str:
     """Return when a right holds, in one line: Tuesday and Friday · until 30 June 2027."""
     if right.one_time and right.ends:
-        return reader.gettext("Today only, until %(time)s") % {"time": reader.time(right.ends)}
+        time = reader.time(right.ends)
+        return reader.gettext("Today only, until %(time)s") % {"time": time} if time != MIDNIGHT else reader.gettext(
+            "Today only"
+        )
     parts = [weekdays_in_words(reader, right.weekdays)]
     if right.starts > now:
         parts.append(reader.gettext("from %(day)s") % {"day": reader.short_day(right.starts)})
@@ -164,7 +171,13 @@ def did(line: AuditLine) -> str:
 
 def cycle_in_words(reader: Reader, cycle: Sequence[int]) -> list[str]:
     """Return each week of a cycle in words; a week without the child says so."""
-    return [weekdays_in_words(reader, mask) if mask else reader.gettext("not this week") for mask in cycle]
+    told = [weekdays_in_words(reader, mask) if mask else reader.gettext("no day") for mask in cycle]
+    if len(told) == 1:
+        return told
+    return [
+        reader.gettext("Week %(number)s: %(days)s") % {"number": number, "days": days}
+        for number, days in enumerate(told, 1)
+    ]
 
 
 def age(birth: date | None, today: date) -> int | None:
