@@ -1,6 +1,7 @@
 """portillon-gate: run a gate, read pictures, replay scenarios, look at the journal.
 
-Responsible for: arguments, exit codes, what is printed; the one place that asks the machine for time and signals.
+Responsible for: arguments, exit codes, what is printed; the one place that asks the machine for time, signals and
+where systemd listens.
 Not responsible for: anything a gate does (appliance.py and what it starts).
 Obeys: INTERFACES "portillon-gate" and its conventions: data on stdout, the rest on stderr; exit 0 ok, 1 failed,
 2 usage, 3 cannot reach, 130 Ctrl-C.
@@ -9,6 +10,7 @@ Obeys: INTERFACES "portillon-gate" and its conventions: data on stdout, the rest
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sqlite3
 import sys
@@ -58,14 +60,26 @@ def main() -> None:
 
 
 @app.command()
-def run(config: ConfigFile) -> None:
+def run(
+    config: ConfigFile,
+    doorkeeper_after: Annotated[
+        int,
+        typer.Option(min=0, help="After so many starts that did not hold, only verify, open and journal; 0: never."),
+    ] = 0,
+) -> None:
     """Run the gate until Ctrl-C or SIGTERM."""
     from edge.appliance import Appliance
     from edge.broker import CertificatesUnusable
     from edge.pins import PinsFailed
+    from edge.supervision import Supervision, as_doorkeeper
     from edge.web.pages import PortTaken
 
     settings = _load(config)
+    count = settings.paths.data / "starts" if doorkeeper_after else None
+    supervision = Supervision(os.environ.get("NOTIFY_SOCKET"), count, doorkeeper_after)
+    if supervision.doorkeeper:
+        errors.print(f"{supervision.failed_starts} starts did not hold: doorkeeper, no pages and no broker")
+        settings = as_doorkeeper(settings)
     stop, why = threading.Event(), []
 
     def stopped(number: int, _frame: Any) -> None:
@@ -75,7 +89,7 @@ def run(config: ConfigFile) -> None:
     signal.signal(signal.SIGINT, stopped)
     signal.signal(signal.SIGTERM, stopped)
     try:
-        gate = Appliance(settings, time.time)
+        gate = Appliance(settings, time.time, supervision)
         place = settings.gate
         where = f", pages on http://{settings.web.listen[0]}:{gate.port}/screen" if settings.web.listen else ""
         errors.print(f"gate {place.gate} of site {place.site} is ready{where}", markup=False)

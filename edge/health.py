@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,11 @@ THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")  # millidegrees Celsius 
 
 
 class Health:
-    """Thread-safe; every method is cheap. data: the directory whose free space is told."""
+    """Thread-safe; every method is cheap. data: the directory whose free space is told; worked: hears of each frame
+    that was read and each commit (supervision.py)."""
 
-    def __init__(self, data: Path) -> None:
-        self._data = data
+    def __init__(self, data: Path, worked: Callable[[], None] = lambda: None) -> None:
+        self._data, self._worked = data, worked
         self._lock = threading.Lock()
         self._read_ms: deque[float] = deque(maxlen=WINDOW)
         self._commit_ms: deque[float] = deque(maxlen=WINDOW)
@@ -55,10 +56,12 @@ class Health:
             self._frame_ns = captured_ns
             self._read_ms.append(read_ms)
             self.frames += 1
+        self._worked()
 
     def committed(self, milliseconds: float) -> None:
         with self._lock:
             self._commit_ms.append(milliseconds)
+        self._worked()
 
     def count(self, name: str) -> None:
         with self._lock:

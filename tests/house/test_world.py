@@ -20,6 +20,7 @@ DICE = {"random.random", "random.choice", "random.randint", "random.shuffle", "r
 # file pattern -> why it may. Add a line only for an entry point, a configuration or an adapter.
 MAY_READ_ENVIRONMENT = {
     "cloud/cli.py": "entry point: hands os.environ to cloud/config.py",
+    "edge/cli.py": "entry point: where systemd listens, for edge/supervision.py",
     "simulators/processes.py": "adapter: starts processes with an environment",
 }
 MAY_READ_CLOCK = {
