@@ -80,6 +80,14 @@ def tell_office(tx: Transaction, world: World, job: Job, now: datetime) -> None:
     announce(tx, _district(job), "people", [])
 
 
+def watch_cards(tx: Transaction, world: World, job: Job, now: datetime) -> None:
+    """Look whether cards are confirmed faster than children come (P27)."""
+    del world
+    told = job.what
+    at = datetime.fromisoformat(told["at"])
+    attendance.watch_cards(tx, _district(job), told["site"], told["gate"], told["epoch"], told["seq"], at, now)
+
+
 def rebuild_day(tx: Transaction, world: World, job: Job, now: datetime) -> None:
     """Derive a day anew after a correction."""
     del world, now
@@ -93,6 +101,7 @@ def purge_expired(tx: Transaction, world: World, job: Job, now: datetime) -> Non
 
 
 REACTIONS: Mapping[str, tuple[Consequence, ...]] = {
+    "CardConfirmed": (watch_cards,),
     "ChildRefused": (alert_head,),
     "FactCorrected": (rebuild_day,),
     "RightsChanged": (sign_policy,),
@@ -127,6 +136,8 @@ def facts_recorded(tx: Transaction, district_id: UUID, facts: Iterable[NewFact])
             happened(
                 tx, "FactCorrected", district_id, **what, day=attendance.school_day(tx, district_id, fact).isoformat()
             )
+        if fact.event.kind == Kind.CARD_CONFIRMED:
+            happened(tx, "CardConfirmed", district_id, **what, site=fact.site, at=fact.occurred_at.isoformat())
         if any(child.code in HEAD_ALERTS for child in fact.reading.children) or fact.reading.code in HEAD_ALERTS:
             happened(tx, "ChildRefused", district_id, **what, at=fact.occurred_at.isoformat())
 

@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from cloud.attendance.model import ExportedEvent, FamilyFact, Incident, SheetRow
-from cloud.kit.db import Transaction, many, one_or_none
+from cloud.kit.db import Transaction, many, one, one_or_none
+from protocols.events import Kind
 
 # --- numbers of a site ----------------------------------------------------------------------------------------------
 
@@ -274,6 +275,20 @@ def insert_incidents(tx: Transaction, district_id: UUID, columns: Mapping[str, l
            ON CONFLICT ON CONSTRAINT attendance_incident_once DO NOTHING""",
         {**columns, "district_id": district_id, "now": now},
     )
+
+
+def cards_confirmed(tx: Transaction, district_id: UUID, site: int, gate: int, epoch: int, seq: int, at: datetime,
+                    seconds: int) -> int:  # fmt: skip
+    """Return how many cards staff confirmed at a site in the seconds up to this event, itself counted."""
+    return one(
+        tx, int,
+        """SELECT count(*) FROM attendance_event
+           WHERE district_id = %(district_id)s AND site = %(site)s AND kind = %(kind)s AND part = 0 AND fork = 0
+             AND occurred_at > %(at)s::timestamptz - make_interval(secs => %(seconds)s) AND occurred_at <= %(at)s
+             AND (occurred_at, gate, epoch, seq) <= (%(at)s, %(gate)s, %(epoch)s, %(seq)s)""",
+        {"district_id": district_id, "site": site, "kind": int(Kind.CARD_CONFIRMED), "at": at, "gate": gate,
+         "epoch": epoch, "seq": seq, "seconds": seconds},
+    )  # fmt: skip
 
 
 def incidents(tx: Transaction, district_id: UUID, site: int | None) -> list[Incident]:

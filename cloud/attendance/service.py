@@ -35,11 +35,13 @@ from protocols.canonical import decode
 from protocols.events import Detail, Event, Segment
 from protocols.limits import SEGMENT_EVENTS_MAX
 from protocols.passes import IN, OUT
-from protocols.reasons import HEAD_ALERTS
+from protocols.reasons import HEAD_ALERTS, Reason
 
 SEQ_MAX = 2**62  # beyond it is no ledger, whatever the wire allows (a gate writes 3,000 events a day)
 SILENT_AFTER = timedelta(minutes=5)  # a gate not heard for so long: whoever is missing is unknown, not absent (P44)
 DRAWS_MAX = 20  # tries to find a free number of a site
+CARDS_SECONDS, CARDS_IN_A_MINUTE_MAX = 60, 3  # HOSTILE P27: faster than families come through one door with cards
+CARDS_TOO_FAST = "CARDS_TOO_FAST"  # an incident of the school, not an answer of a gate
 EXPORT_ROWS = 1_000  # read at a time
 
 
@@ -288,6 +290,20 @@ def enter_alert(
     ]
     if rows:
         queries.insert_incidents(tx, district_id, columns(queries.INCIDENT_COLUMNS, rows), now)
+
+
+def watch_cards(
+    tx: Transaction, district_id: UUID, site: int, gate: int, epoch: int, seq: int, occurred_at: datetime,
+    now: datetime,
+) -> None:  # fmt: skip
+    """Enter an incident with the fourth card that staff confirm within a minute: children nobody saw (P27). Idempotent.
+
+    One for a burst: the cards after it are beyond the fourth, until the site has been slower again.
+    """
+    counted = queries.cards_confirmed(tx, district_id, site, gate, epoch, seq, occurred_at, CARDS_SECONDS)
+    if counted == CARDS_IN_A_MINUTE_MAX + 1:
+        row = (site, gate, epoch, seq, CARDS_TOO_FAST, None, str(Reason.CONFIRMED), CARDS_TOO_FAST)
+        queries.insert_incidents(tx, district_id, columns(queries.INCIDENT_COLUMNS, [row]), now)
 
 
 def school_day(tx: Transaction, district_id: UUID, fact: NewFact) -> date:

@@ -31,7 +31,7 @@ def test_old_codes_guesses_letters_and_alarms_go_and_young_ones_stay(database: D
     with database.untenanted() as tx:
         gone = purge(tx, now + timedelta(days=401))
     assert {name: count for name, count in gone.items() if count} == {
-        "pairing_code": 1, "dead_letter": 1, "gate_alarm": 1, "pairing_guess": 1,
+        "pairing_code": 1, "dead_letter": 1, "gate_alarm": 1, "pairing_guess": 2,
     }  # fmt: skip
     with psycopg.connect(clone.owner_url) as owner:
         assert owner.execute("SELECT code FROM gate_alarm").fetchall() == [("LEDGER_FORK",)], "an open one stays"
