@@ -50,7 +50,7 @@ def prove(tx: Transaction, secret: str, token: str, now: datetime) -> UUID:
     return login_id
 
 
-def join_by_letter(tx: Transaction, actor: Actor, letter_token: str, token: str, now: datetime) -> bool:
+def join_by_letter(tx: Transaction, letter_token: str, token: str, now: datetime) -> bool:
     """Join the login of a fresh letter's session to the login of the one who holds both; return whether that was done.
 
     For a parent without e-mail: signed in, sure, and typing the letter of a second district. tx: untenanted.

@@ -6,7 +6,7 @@ a teacher who is a parent has two sessions.
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from enum import StrEnum
+from enum import StrEnum, auto
 from uuid import UUID
 
 
@@ -21,12 +21,12 @@ class Door(StrEnum):
 class Way(StrEnum):
     """How a session was earned."""
 
-    LINK = "link"
-    DEMO = "demo"
-    LETTER = "letter"
-    PAIRING = "pairing"
-    PASSKEY = "passkey"
-    PASSWORD = "password"
+    LINK = auto()
+    DEMO = auto()
+    LETTER = auto()
+    PAIRING = auto()
+    PASSKEY = auto()
+    PASSWORD = auto()
 
 
 class Role(StrEnum):

@@ -55,7 +55,9 @@ _NOBODYS = HASHER.hash("nobody has this one")  # Verified where there is no logi
 
 
 @dataclass(frozen=True)
-class _Kept:
+class Kept:
+    """A password that is kept: whose, how far it reaches, its hash."""
+
     login_id: UUID
     only_district: UUID | None
     hash: str
@@ -156,27 +158,27 @@ def has_password(tx: Transaction, login_id: UUID) -> bool:
     return bool(one_or_none(tx, bool, "SELECT true FROM password WHERE login_id = %s", (login_id,)))
 
 
-def kept_for(tx: Transaction, email: str) -> list[_Kept]:
+def kept_for(tx: Transaction, email: str) -> list[Kept]:
     """Return the passwords of the logins with this address: the proved one first, else the oldest."""
     return many(
-        tx, _Kept,
+        tx, Kept,
         "SELECT p.login_id, p.only_district, p.hash FROM password p JOIN login l ON l.id = p.login_id"
         " WHERE l.email = %(email)s ORDER BY l.email_proved_at NULLS LAST, l.created_at, l.id LIMIT %(most)s",
         {"email": email, "most": CANDIDATES},
     )
 
 
-def kept_of(tx: Transaction, actor: Actor) -> list[_Kept]:
+def kept_of(tx: Transaction, actor: Actor) -> list[Kept]:
     """Return the password that proves the person in this session, if there is one: none that reaches less far."""
     return many(
-        tx, _Kept,
+        tx, Kept,
         "SELECT login_id, only_district, hash FROM password WHERE login_id = %(login)s"
         " AND (only_district IS NULL OR only_district = %(district)s)",
         {"login": actor.login_id, "district": actor.only_district},
     )
 
 
-def fitting(kept: list[_Kept], password: str) -> _Kept | None:
+def fitting(kept: list[Kept], password: str) -> Kept | None:
     """Return the one that this password opens. The same work for none, one or two. No transaction is open meanwhile."""
     written = normal(password)[:CHARACTERS_MAX + 1]  # One more than any that was kept: it fits none of them.
     with _place():
@@ -186,7 +188,7 @@ def fitting(kept: list[_Kept], password: str) -> _Kept | None:
     return fits[0] if fits else None
 
 
-def open_session(tx: Transaction, fit: _Kept, now: datetime, browser: str) -> Entered:
+def open_session(tx: Transaction, fit: Kept, now: datetime, browser: str) -> Entered:
     """Open the family's door for a password that fitted, unless it was changed meanwhile; it is a proof as well."""
     still = one_or_none(tx, str, "SELECT hash FROM password WHERE login_id = %s", (fit.login_id,))
     if still != fit.hash:

@@ -86,8 +86,9 @@ def end_session(tx: Transaction, token_hash: bytes, now: datetime) -> None:
 
 def end_sessions(tx: Transaction, login_id: UUID, now: datetime, only_district: UUID | None = None) -> None:
     tx.execute(
-        "UPDATE session SET ended_at = %(now)s WHERE login_id = %(login)s AND ended_at IS NULL",
-        {"login": login_id, "now": now},
+        "UPDATE session SET ended_at = %(now)s WHERE login_id = %(login)s AND ended_at IS NULL"
+        " AND (%(district)s::uuid IS NULL OR only_district = %(district)s)",
+        {"login": login_id, "now": now, "district": only_district},
     )
 
 
