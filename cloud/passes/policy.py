@@ -152,7 +152,8 @@ def custody_rules(
         if child is None or holder is None:
             continue
         by_bits = _denied_and_asked(own, days_of.get((child_id, person_id), []), exceptions, window)
-        rules |= {(child, holder, bits, *span) for bits, spans in by_bits.items() for span in _joined(spans)}
+        rules |= {(child, holder, bits, *span) for bits, spans in by_bits.items() for span in _joined(spans)
+                  if span[1] > now.timestamp()}  # what is over would still deny where a clock is not to be trusted
     return tuple(CustodyRule(*rule) for rule in sorted(rules))
 
 

@@ -25,6 +25,7 @@ CUTS_MAX = 8  # rights that appear while an order is written: each is cut in its
 REFUSALS = {
     "escort_right_once_a_person": "ORDER_ALREADY",
     "escort_right_added_by_who_may": "NOT_OF_THIS_SCHOOL",
+    "escort_right_ended_by_who_may": "NOT_OF_THIS_SCHOOL",
     "court_order_by_the_school": "NOT_OF_THIS_SCHOOL",
     "court_order_confirmed_by_another": "ORDER_NEEDS_ANOTHER",
     "court_order_lifted_by_two": "ORDER_NEEDS_ANOTHER",

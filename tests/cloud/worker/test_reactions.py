@@ -17,6 +17,8 @@ from cloud.kit.ids import new_id
 from cloud.kit.jobs import Job, due, happened, run_next
 from cloud.passes import service as passes
 from cloud.passes.keys import KeyRing, init_keys
+from cloud.people import orders
+from cloud.people import service as people
 from cloud.reactions import REACTIONS, facts_recorded
 from cloud.worker import Worker
 from protocols.documents import PolicyList, Reader, load_gate_list, load_policy_list
@@ -117,22 +119,30 @@ def test_a_revoked_phone_stands_on_the_list_with_its_thumb(
     assert policy(database, cast, ring).revocations.thumbs == {device.thumb}
 
 
-def test_an_order_reaches_the_list_and_ends_credentials_that_say_more(
-    database: Database, cast: Cast, gate: Ledger, ring: KeyRing, worker: Worker, clone: Clone
+def test_an_order_reaches_the_list_and_leaves_the_card_for_other_children(
+    database: Database, cast: Cast, gate: Ledger, ring: KeyRing, worker: Worker
 ) -> None:
     with database.tenant(cast.district) as tx:
-        card = passes.issue_card_for(tx, ring, cast.district, cast.father, 101, clock.now())
-    with psycopg.connect(clone.owner_url) as owner:
-        owner.execute("DELETE FROM escort_right WHERE person_id = %s", (cast.father,))
-        owner.execute("INSERT INTO escort_right (district_id, id, child_id, person_id, kind, period)"
-                      " VALUES (%s, %s, %s, %s, 'must_not_collect', tstzrange(now() - interval '1 minute', NULL))",
-                      (cast.district, new_id(), cast.aigerim, cast.father))  # fmt: skip
+        passes.issue_card_for(tx, ring, cast.district, cast.father, 101, clock.now())
+        orders.impose_order(tx, cast.district, child_id=cast.aigerim, person_id=cast.father, by=cast.head,
+                            evidence=bytes(32), hides=False, until=None, now=clock.now())  # fmt: skip
     worker.settle()
     listed = policy(database, cast, ring)
     [rule] = listed.custody
     father, aigerim = number_of(database, cast, person=cast.father), number_of(database, cast, child=cast.aigerim)
     assert (rule.child, rule.holder, rule.bits, rule.to) == (aigerim, father, 2, 2**32 - 1)
-    assert listed.revocations.ctis == {card.cti}
+    assert listed.revocations.ctis == set()
+
+
+def test_a_right_that_ended_puts_the_card_that_says_more_on_the_list(
+    database: Database, cast: Cast, gate: Ledger, ring: KeyRing, worker: Worker
+) -> None:
+    with database.tenant(cast.district) as tx:
+        card = passes.issue_card_for(tx, ring, cast.district, cast.father, 101, clock.now())
+        people.end_escort_right(tx, cast.district, cast.aigerim, cast.father, clock.now())
+    worker.settle()
+    listed = policy(database, cast, ring)
+    assert (listed.custody, listed.revocations.ctis) == ((), {card.cti})
 
 
 def test_a_refusal_that_concerns_the_head_becomes_an_incident_once(
