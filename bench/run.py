@@ -4,7 +4,7 @@ Responsible for: running bench/read.py and bench/ingest.py one after the other (
 keeping what they say. Not responsible for: measuring anything itself.
 
 Each benchmark prints one JSON document: `{"title", "note", "columns": [...], "rows": [[...], ...]}`. A benchmark can be
-run by itself as well: `.venv/bin/python bench/read.py`.
+run by itself as well: `.venv/bin/python -m bench.read`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from rich.table import Table
 
 HERE = Path(__file__).resolve().parent
 BENCHMARKS = ("read", "ingest")
-# The slower of the two takes under two minutes on 2 cores; past this something hangs.
+# The slower of the two takes some five minutes on 2 cores; past this something hangs.
 BENCHMARK_SECONDS_MAX = 900
 PLAIN_COLUMNS = 120  # where no terminal says how wide it is
 
 
 def measure(name: str) -> dict[str, Any]:
     """Run one benchmark in a process of its own and return its document. Raises ValueError with what went wrong."""
-    command = [sys.executable, str(HERE / f"{name}.py")]
+    command = [sys.executable, "-m", f"bench.{name}"]
     run = subprocess.run(
         command,
         check=False,

@@ -254,7 +254,8 @@ def bench(name: Annotated[str, typer.Argument(help="read, ingest, pages, cards o
     if name not in BENCHES or not script.exists():
         there = [one for one in BENCHES if (script.parent / f"{one}.py").exists()]
         raise typer.BadParameter(f"there is no benchmark {name!r} here; there are: {', '.join(there) or 'none'}")
-    raise typer.Exit(subprocess.run([sys.executable, str(script)], check=False).returncode)
+    command = [sys.executable, "-m", f"bench.{name}"]
+    raise typer.Exit(subprocess.run(command, check=False, cwd=script.parent.parent).returncode)
 
 
 def _made_stack(directory: Path) -> Any:
