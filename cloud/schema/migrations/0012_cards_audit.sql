@@ -94,7 +94,8 @@ BEGIN ATOMIC
     SELECT p.id, p.given, p.family FROM person p
      WHERE p.district_id = app_district() AND p.id IN (
         SELECT l.by_person FROM audit_log l
-         WHERE l.district_id = app_district() AND l.child_id = of_child AND l.thing <> 'court_order')
+         WHERE l.district_id = app_district() AND l.child_id = of_child
+           AND (app_person() IS NULL OR (l.thing <> 'court_order' AND l.action NOT LIKE '%order%')))
        AND (app_person() IS NULL OR of_child IN (SELECT app_children()));
 END;
 

@@ -182,7 +182,8 @@ def test_no_guardian_is_told_of_an_order(database: Database) -> None:
         for thing, action in (("court_order", "impose"), ("escort_right", "order.impose")):
             audit.record(tx, cast.district, action=action, by=cast.head, thing=thing, thing_id=new_id(),
                          child_id=cast.aigerim, now=NOW)  # fmt: skip
-        assert len(audit.readings_of_child(tx, cast.district, cast.aigerim)) == 2
+        told = audit.readings_of_child(tx, cast.district, cast.aigerim)
+        assert [line.name for line in told] == ["Élodie Durand"] * 2, "the office sees who"
     for guardian in (cast.mother, cast.father):
         with database.tenant(cast.district, guardian) as tx:
             assert audit.readings_of_child(tx, cast.district, cast.aigerim) == []
