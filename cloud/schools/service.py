@@ -154,12 +154,12 @@ def remove_calendar_date(tx: Transaction, district_id: UUID, school_id: UUID, da
 
 
 def school_days(tx: Transaction, district_id: UUID, school_id: UUID, first_day: date, days: int) -> list[SchoolDay]:
-    """Return dates one after another as they will be: by weekday, then by calendar date. At most 400.
+    """Return dates one after another as they will be: by weekday, then by calendar date. 1 to 400.
 
     A school with no hours at all is taken as open from Monday to Friday: nobody has told us otherwise.
     """
     hours = {one.weekday: one for one in queries.hours_of_school(tx, district_id, school_id)}
-    wanted = [first_day + timedelta(days=ahead) for ahead in range(min(days, DAYS_MAX))]
+    wanted = [first_day + timedelta(days=ahead) for ahead in range(max(1, min(days, DAYS_MAX)))]
     dates = {one.day: one for one in queries.calendar_dates(tx, district_id, school_id, first_day, wanted[-1])}
     return [_school_day(day, hours, dates.get(day)) for day in wanted]
 
@@ -177,14 +177,16 @@ def _school_day(day: date, hours: Mapping[int, OpeningHours], said: CalendarDate
 def closes_at(tx: Transaction, district_id: UUID, school_id: UUID, now: datetime) -> datetime | None:
     """Return the moment at which the school closes today, or None where it is closed by now.
 
-    With no hours known: the end of the local day.
+    With no hours known: the end of the local day, unless the calendar says that this date is closed.
     """
     zone = ZoneInfo(school(tx, district_id, school_id).timezone)
     today = now.astimezone(zone).date()
-    [day] = school_days(tx, district_id, school_id, today, 1)
-    if not queries.hours_of_school(tx, district_id, school_id):
-        return datetime.combine(today + timedelta(days=1), time(), zone)
-    if not day.open or day.closes is None:
+    said = queries.calendar_dates(tx, district_id, school_id, today, today)
+    hours = {one.weekday: one for one in queries.hours_of_school(tx, district_id, school_id)}
+    day = _school_day(today, hours, said[0] if said else None)
+    if not hours:
+        return None if said and not day.open else datetime.combine(today + timedelta(days=1), time(), zone)
+    if day.closes is None:
         return None
     closes = datetime.combine(today, day.closes, zone)
     return closes if closes > now else None
