@@ -225,6 +225,8 @@ def own_path(path: str) -> str:
 
 
 def door_of_path(path: str) -> Door:
-    """Return the door behind which a page lies: /school/…, /fleet/…, and the family's for all others."""
-    first = path.removeprefix("/").partition("/")[0].partition("?")[0]
-    return Door(first) if first in (Door.SCHOOL, Door.FLEET) else Door.FAMILY
+    """Return the door behind which a page lies: /school/…, /fleet/…, `?door=…`, and the family's for all others."""
+    page, _, query = path.partition("?")
+    named = [Door(word[5:]) for word in query.split("&") if word[:5] == "door=" and word[5:] in tuple(Door)]
+    first = page.removeprefix("/").partition("/")[0]
+    return Door(first) if first in tuple(Door) else named[0] if named else Door.FAMILY

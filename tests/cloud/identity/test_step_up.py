@@ -105,6 +105,7 @@ def test_the_way_back_never_leads_to_another_site(path: str) -> None:
 @pytest.mark.parametrize(("path", "door"), [
     ("/school/day?x=1", "school"), ("/school?x", "school"), ("/fleet/gates", "fleet"), ("/family", "family"),
     ("/schools", "family"), ("", "family"), ("/../school", "family"),
+    ("/account?door=school", "school"), ("/account?door=back", "family"), ("/family?door=school", "family"),
 ])  # fmt: skip
 def test_the_door_of_a_page_is_its_first_word(path: str, door: str) -> None:
     assert door_of_path(path) is Door(door)
