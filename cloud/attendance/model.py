@@ -81,6 +81,7 @@ class SheetRow:
     staff_given: str | None
     staff_family: str | None
     fact: str
+    protected: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from cloud.attendance import service
 from cloud.attendance.model import DaySheet, FamilyChild, SheetRow
 from cloud.identity.doors import FamilyActor, FamilyTx, SchoolActor, SchoolTx, still_at
-from cloud.identity.may import Action, Thing, require
+from cloud.identity.may import Action, Thing, may, require
 from cloud.identity.model import Actor, Door
 from cloud.kit import clock
 from cloud.kit.db import Transaction, database_of
@@ -143,8 +143,21 @@ def _sheet(tx: Transaction, school: School, actor: Actor, chosen: UUID | None) -
     now = clock.now()
     school_day = clock.school_day(now, school.timezone)
     sheet = service.day_sheet(tx, actor.district_id, school.id, school_day, now)
-    rows = [row for row in sheet.rows if chosen in (None, row.class_id)]
-    return {"sheet": sheet, "groups": grouped(rows), "figures": figures(sheet, rows)}
+    shown = [row for row in visible(actor, school.id, sheet.rows) if chosen in (None, row.class_id)]
+    # The school's own figures count every child, whoever looks: nobody may be forgotten in a fire.
+    counted = sheet.rows if chosen is None else shown
+    return {"sheet": sheet, "groups": grouped(shown), "figures": figures(sheet, counted)}
+
+
+def visible(actor: Actor, school_id: UUID, rows: Iterable[SheetRow]) -> list[SheetRow]:
+    """Return the rows this actor may see: a protected child only office and head, and the teacher of its class."""
+
+    def sees(row: SheetRow) -> bool:
+        here = Thing(actor.district_id, school_id, row.class_id)
+        own_class = may(actor, Action.READ_CHILD, here) and may(actor, Action.RECORD_STAFF_FACT, here)
+        return own_class or may(actor, Action.CHANGE_FILE, here)
+
+    return [row for row in rows if not row.protected or sees(row)]
 
 
 def figures(sheet: DaySheet, rows: Iterable[SheetRow]) -> dict[str, int]:

@@ -307,7 +307,7 @@ def incidents(tx: Transaction, district_id: UUID, site: int | None) -> list[Inci
 def sheet(tx: Transaction, district_id: UUID, school_id: UUID, day: date) -> list[SheetRow]:
     return many(
         tx, SheetRow,
-        """SELECT c.id AS child_id, c.given, c.family, e.class_id, k.name AS class_name,
+        """SELECT c.id AS child_id, c.given, c.family, c.protected, e.class_id, k.name AS class_name,
                   CASE d.state WHEN 'in' THEN 'present' WHEN 'out' THEN 'left' WHEN 'absent' THEN 'absent'
                                ELSE 'expected' END AS state,
                   d.since, d.source, d.gate, g.name AS gate_name, p.given AS by_given, p.family AS by_family,
