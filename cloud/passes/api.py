@@ -96,11 +96,30 @@ def passes(request: Request, database: Db) -> dict[str, Any]:
     actor = actor_at(request, Door.FAMILY) or actor_at(request, Door.SCHOOL)
     if actor is None:
         raise Refused("SIGN_IN")
+    return _passes(request, database, actor, _thumb(request), clock.now())
+
+
+@router.post("/phone/forget")
+def forget_phone(request: Request, response: Response, database: Db) -> dict[str, str]:
+    """Take this very phone away, as its holder asks on it: its place is free at once, its pass ends at the gates."""
+    actor = actor_at(request, Door.FAMILY) or actor_at(request, Door.SCHOOL)
+    if actor is None:
+        raise Refused("SIGN_IN")
+    thumb, now = _thumb(request), clock.now()
+    for place in {(place.district_id, place.person_id): place for place in actor.places}.values():
+        with database.tenant(place.district_id) as tx:
+            phone = service.phone_of_thumb(tx, place.district_id, thumb)
+            if phone and phone.person_id == place.person_id:
+                service.revoke_phone(tx, place.district_id, place.person_id, phone.id, now, by=place.person_id)
+    response.delete_cookie(PHONE_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
+    return {"phone": "revoked"}
+
+
+def _thumb(request: Request) -> bytes:
     try:
-        thumb = bytes.fromhex(request.cookies.get(PHONE_COOKIE, ""))
+        return bytes.fromhex(request.cookies.get(PHONE_COOKIE, ""))
     except ValueError:
-        thumb = b""
-    return _passes(request, database, actor, thumb, clock.now())
+        return b""
 
 
 def _found(request: Request, database: Database, typed: str, now: datetime) -> FoundCode:

@@ -386,3 +386,26 @@ def test_staff_who_pair_get_a_pass_with_their_powers(
     [offer] = answer.json()["passes"]
     assert (offer["kind"], offer["site"], offer["children"]) == ("staff", 101, [])
     assert api.get("/api/passes").json()["passes"][0]["credential"] == offer["credential"]
+
+
+def test_a_phone_that_is_told_to_forget_its_pass_frees_its_place_and_no_other_phone(
+    api: TestClient, database: Database, settings: Settings, cast: Cast
+) -> None:
+    finish(api, a_code(database, settings, cast, cast.mother), an_ed25519_phone(1))
+    api.cookies.clear()
+    assert api.post("/api/phone/forget").status_code == 401
+    finish(api, a_code(database, settings, cast, cast.mother), an_ed25519_phone(2))
+    session, own = api.cookies[COOKIES[Door.FAMILY]], api.cookies["__Host-phone"]
+    api.cookies.clear()
+
+    def forget(thumb: str) -> Response:
+        told = f"{COOKIES[Door.FAMILY]}={session}; __Host-phone={thumb}"
+        return api.post("/api/phone/forget", headers={"cookie": told})
+
+    assert [forget(thumb).status_code for thumb in ("00" * 8, "zz", "")] == [200] * 3
+    with database.tenant(cast.district) as tx:
+        assert len(passes.phones_of(tx, cast.district, cast.mother)) == 2, "a thumb of nobody takes nothing away"
+    assert forget(own).json() == {"phone": "revoked"}
+    with database.tenant(cast.district) as tx:
+        [left] = passes.phones_of(tx, cast.district, cast.mother)
+    assert left.slot == 1

@@ -2,7 +2,7 @@
 // Not here: what may open a door (the gate decides), words (words.js), the guess of the moment (moment.js).
 
 import { changeLanguage, moveBar, stayAwake } from "./alive.js";
-import { fetchPasses } from "./api.js";
+import { ask, fetchPasses } from "./api.js";
 import { fromBase64Url } from "./base64.js";
 import { DIRECTION_IN, DIRECTION_OUT, passText } from "./cose.js";
 import { drawCode } from "./draw.js";
@@ -226,6 +226,7 @@ function follow() {
   part("forget").onclick = () => part("forget-ask").showModal();
   part("forget-ask").onclose = async () => {
     if (part("forget-ask").returnValue !== "forget") return;
+    await ask("/api/phone/forget", {}).catch(() => {}); // Offline: the key goes all the same, the office sees the phone.
     await store.forget();
     location.reload();
   };
