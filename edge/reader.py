@@ -223,7 +223,14 @@ LADDER: tuple[Step, ...] = (
     _treat(frames.sharpened),
     _treat(frames.amplified),
 )
-FAR_LADDER: tuple[Step, ...] = (_treat(frames.doubled), *LADDER)
+FAR_LADDER: tuple[Step, ...] = (
+    _treat(frames.doubled),
+    _measure,
+    _whole,
+    _treat(frames.half),
+    _treat(frames.sharpened),
+    _treat(frames.amplified),
+)
 # In a film each frame gets one step, and what a cheap step reads the next, sharper frame mostly gives for nothing.
 FILM_LADDER: tuple[Step, ...] = (_measure,)
 

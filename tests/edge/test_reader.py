@@ -78,6 +78,27 @@ def test_two_passes_in_view_are_both_told() -> None:
     assert set(passes_in(Reader().watch(frame))) == {A_PASS, ANOTHER_PASS}
 
 
+def near_and_far() -> tuple[Luma, Luma]:
+    """A pass held near the camera; the same with another one, small, farther away."""
+    near = view_of(A_PASS, View(offset_x_px=-250, module_px=5.0), seed=8)
+    both, far = near.copy(), drawn(segno.make(ANOTHER_PASS, error="m"), 2)
+    both[40 : 40 + far.shape[0], -40 - far.shape[1] : -40] = far
+    return near, both
+
+
+def test_a_small_pass_behind_a_large_one_is_told_in_the_frame_in_which_the_large_one_is_read() -> None:
+    _, both = near_and_far()
+    assert set(passes_in(Reader().watch(both))) == {A_PASS, ANOTHER_PASS}
+
+
+def test_a_pass_that_comes_in_beside_another_is_told_within_half_a_second() -> None:
+    near, both = near_and_far()
+    reader = Reader()
+    for _ in range(5):
+        assert passes_in(reader.watch(near)) == [A_PASS]
+    assert any(set(passes_in(reader.watch(both))) == {A_PASS, ANOTHER_PASS} for _ in range(5))
+
+
 def test_the_parts_of_a_structured_append_are_never_joined() -> None:
     parts = segno.make_sequence(A_PASS, symbol_count=2, error="m", mode="alphanumeric")
     texts = passes_in(Reader().read(side_by_side(*(drawn(part) for part in parts))))
