@@ -248,6 +248,24 @@ def phone(
 
 
 @app.command()
+def story(
+    number: Annotated[int, typer.Argument(help="2: grandmother's printed card; 3: the court order.")],
+    directory: Directory = Path(".story"),
+    orders: Annotated[int, typer.Option(min=0, max=40, help="Of story 3: measure so many further orders.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Play one story end to end on a stack of its own, and end with one line of proof."""
+    from simulators.story import run_story
+
+    told = run_story(number, directory, lambda words: notes().print(f"  {escape(words)}", soft_wrap=True), orders)
+    if as_json:
+        print_json(told)
+    else:
+        proof = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told["proof"].items())
+        typer.echo(f"Proof of story {number}: {proof} ({told['seconds']} s)")
+
+
+@app.command()
 def bench(name: Annotated[str, typer.Argument(help="read, ingest, pages, cards or gate.")]) -> None:
     """Run one benchmark of bench/ and pass its JSON on."""
     script = Path(__file__).parent.parent / "bench" / f"{name}.py"

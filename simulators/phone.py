@@ -1,4 +1,4 @@
-"""A guardian's phone: real keys, the real HTTP of the pass page, real passes.
+"""The phone of a guardian or of staff: real keys, the real HTTP of the pass page, real passes.
 
 Responsible for: making a key (Ed25519, or P-256 as older phones do), pairing by code, renewing
 credentials, the text of the pass of this moment, and keeping all that in a file between runs.
@@ -24,10 +24,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from nacl.signing import SigningKey
 
 from protocols import cose
-from protocols.passes import IN, DeviceKey, present
+from protocols.passes import IN, DeviceKey, present, present_staff
 from simulators.processes import WorldFault
 
-COOKIES = ("__Host-family", "__Host-phone")  # who is signed in, and which phone this is
+COOKIES = ("__Host-family", "__Host-school", "__Host-phone")  # who is signed in, and which phone this is
 PROOF_DOMAIN = b"portillon-pair"
 ANSWER_SECONDS_MAX = 20.0
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # FIPS 186-5
@@ -96,6 +96,7 @@ class Phone:
     clock_ahead: float = 0.0
     language: str = ""
     passes: list[HeldPass] = field(default_factory=list)
+    staff_passes: list[HeldPass] = field(default_factory=list)
 
     def pair(self, client: httpx.Client, code: str, now: float) -> None:
         """Pair by the 8-digit code and take the passes. Raises WorldFault with the server's own words."""
@@ -131,6 +132,11 @@ class Phone:
             gate=gate,
         )
 
+    def staff_text(self, held: HeldPass, now: float, intent: int) -> str:
+        """Return the text of the staff pass of this moment. intent: to confirm what waits, or to enter."""
+        iat = int(now + self.clock_ahead)
+        return present_staff(held.credential, self.key.sign, self.key.alg, iat=iat, intent=intent)
+
     def _keep_cookies(self, response: httpx.Response) -> None:
         for header in response.headers.get_list("set-cookie"):
             for name, morsel in SimpleCookie(header).items():
@@ -140,11 +146,14 @@ class Phone:
     def _take(self, answer: dict[str, Any], now: float) -> None:
         self.clock_ahead = answer["now_ms"] / 1000 - now
         self.language = answer.get("language", "")
-        self.passes = [
-            HeldPass(one["site"], from_b64url(one["credential"]), tuple(one["children"]))
-            for one in answer["passes"]
-            if one.get("kind", "family") == "family"
-        ]
+        self.passes, self.staff_passes = (
+            [
+                HeldPass(one["site"], from_b64url(one["credential"]), tuple(one["children"]))
+                for one in answer["passes"]
+                if one.get("kind", "family") == kind
+            ]
+            for kind in ("family", "staff")
+        )
 
 
 def make_phone(holder: str) -> Phone:

@@ -89,6 +89,11 @@ class Stack:
         return self._state.get("demo_origin", "")
 
     @property
+    def database_url(self) -> str:
+        """Return the address of the database as the application's role."""
+        return self._state["database_url"]
+
+    @property
     def gates(self) -> list[Part]:
         return [part for part in self.parts.values() if part.kind == "gate"]
 

@@ -1,6 +1,7 @@
 """`portillon-cloud events …`: the gates' ledgers as the cloud holds them, for auditors and for counting losses."""
 
 import json
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -33,6 +34,26 @@ def export(
             with database.tenant(district_id) as tx:
                 for event in service.export_events(tx, district_id):
                     typer.echo(json.dumps(_told(event)) if as_json else _line(event))
+
+
+@app.command("incidents")
+def incidents(
+    ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False
+) -> None:
+    """Print what the head must look at and nobody closed yet, newest first: codes and numbers, no names."""
+    from cloud.attendance import service
+    from cloud.kit.db import Database
+    from cloud.schools import service as schools
+
+    settings: Settings = ctx.obj
+    with Database(settings.require("database_url").database_url, 1) as database:
+        with database.untenanted() as tx:
+            districts = [district_id for district_id, _ in schools.all_districts(tx)]
+        for district_id in districts:
+            with database.tenant(district_id) as tx:
+                for found in service.incidents(tx, district_id):
+                    told = {**asdict(found), "raised_at": found.raised_at.timestamp()}
+                    typer.echo(json.dumps(told) if as_json else f"{found.raised_at} {found.code} at gate {found.gate}")
 
 
 def _told(event: ExportedEvent) -> dict[str, Any]:

@@ -1,0 +1,183 @@
+"""Story 2, its card: grandmother comes on her day with a printed card, not on another, and loses it.
+
+Her day is today's weekday; that "Wednesday" comes is played by moving her day to another weekday, since nobody turns
+the clocks of a whole school. Everything else is as it would be: pages, the printed PDF, the camera, the signed lists.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import cv2
+import numpy as np
+import pypdfium2
+
+from protocols.passes import INTENT_CONFIRM
+from simulators.clock import now
+from simulators.phone import Phone, http_client, make_phone
+from simulators.processes import WorldFault
+from simulators.story import SCHOOL, Json, Story
+from simulators.visitor import Visitor, choices, ids_after, right_of
+
+MOTHER, GRANDMOTHER = f"{SCHOOL}-mother-1", f"{SCHOOL}-grandmother-1"
+PRINT_SCALE = 3  # 216 pixels an inch: a module of the card is 10 pixels or more
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def play_card(story: Story) -> Json:
+    """Play it; return the proof: what the gate said each time, and how long a lost card still counted."""
+    family, office = _Family(story), Visitor(story.stack, f"{SCHOOL}-office")
+    today = family.today()
+    family.comes_on(today)
+    story.tell(f"The mother lets grandmother collect on {WEEKDAYS[today]}s. Today is {WEEKDAYS[today]}.")
+    serial, text = _printed_card(story, office)
+    story.tell("The office prints grandmother a card: a code on paper, no phone.")
+    staff = staff_phone(story, office)
+    accepted = _on_her_day(story, family, staff, text)
+    refused = _on_another_day(story, family, text, (today + 1) % 7)
+    lost_seconds = _lost(story, text, serial)
+    offline = _offline(story)
+    return {"her_day": accepted, "another_day": refused, "lost_refused_after_s": round(lost_seconds, 2), **offline}
+
+
+def _on_her_day(story: Story, family: _Family, staff: Phone, text: str) -> str:
+    family.bring_in()
+    asked = story.hold_up(text)
+    story.must(asked["code"] == "STAFF_CONFIRM" and "card" in asked["asks"], f"the card asks staff, not {asked}")
+    story.must(asked["refused"] == [], "no child's own rule asks today")
+    story.tell("16:30, she shows the card: amber. A card can be copied, so staff look at who holds it.")
+    confirmed = story.hold_up(staff_text(staff))
+    story.must(confirmed["code"] == "CONFIRMED" and confirmed["strike"], f"staff confirm, not {confirmed['code']}")
+    story.tell("Staff show their own pass, once: green, the door opens, the children are out.")
+    return "CONFIRMED"
+
+
+def _on_another_day(story: Story, family: _Family, text: str, weekday: int) -> str:
+    version = story.list_version()
+    family.comes_on(weekday)
+    story.seconds_to_newer_list(version, time.monotonic())
+    family.bring_in()
+    asked = story.hold_up(text)
+    story.must(asked["code"] == "STAFF_CONFIRM" and not asked["strike"], f"amber, not {asked['code']}")
+    story.must(asked["refused"], "the children's own rule asks: not today")
+    story.tell(f"Her day is now {WEEKDAYS[weekday]}: amber, staff read “not today”. Nobody confirms, nobody leaves.")
+    return "NOT_TODAY"
+
+
+def _lost(story: Story, text: str, serial: str) -> float:
+    grandmother = Visitor(story.stack, GRANDMOTHER)
+    version, began = story.list_version(), time.monotonic()
+    grandmother.send(f"/family/cards/{serial}/lost")
+    seconds = story.seconds_to_newer_list(version, began)
+    refused = story.hold_up(text)
+    story.must((refused["code"], refused["signal"], refused["strike"]) == ("REVOKED", "neutral_red", False),
+               f"a lost card is refused, not {refused['code']}")  # fmt: skip
+    story.tell(f"The card is lost and reported on her page: {seconds:.1f} s later the gate refuses it, in neutral red.")
+    return seconds
+
+
+def _offline(story: Story) -> Json:
+    with story.line_cut() as first:
+        time.sleep(2.0)
+        later = story.status()
+    age = later.get("list_age_s")
+    story.must(age is not None and age > first["list_age_s"], "an offline gate says how old its list is")
+    story.tell(f"The line is cut: the gate works on, and says that its list is {age} s old.")
+    return {"offline_list_age_s": age}
+
+
+class _Family:
+    """The mother at her page and with her phone, for both children."""
+
+    def __init__(self, story: Story) -> None:
+        self._story, self._mother = story, Visitor(story.stack, MOTHER)
+        self._children = ids_after(self._mother.page("/family/children"), "/family/children/")
+        self._phone = next(phone for phone in story.stack.phones() if phone.holder == MOTHER)
+        self._grandmother = next(
+            row["given"] for row in story.stack.district["guardians"] if row["key"] == GRANDMOTHER
+        )
+
+    def today(self) -> int:
+        zone = next(school["timezone"] for school in self._story.stack.district["schools"])
+        return datetime.fromtimestamp(now(), UTC).astimezone(ZoneInfo(zone)).weekday()
+
+    def comes_on(self, weekday: int) -> None:
+        """End grandmother's rights and give her others, for one weekday."""
+        for child in self._children:
+            path = f"/family/children/{child}"
+            self._mother.prove(path)
+            self._mother.send(f"{path}/escorts/{right_of(self._mother.page(path), self._grandmother)}/remove")
+            people = choices(self._mother.page(path))
+            person = next(one for name, one in people.items() if name.startswith(self._grandmother))
+            self._mother.send(f"{path}/escorts", person=person, how="days", day=str(weekday))
+
+    def bring_in(self) -> None:
+        """The mother brings the children with her phone."""
+        with http_client(self._story.stack.web_url) as client:
+            self._phone.refresh(client, now())
+        answer = self._story.hold_up(self._phone.text(self._phone.passes[0], now()))
+        self._story.must(answer["code"] == "OPEN", f"the mother brings the children in, not {answer['code']}")
+
+
+def _printed_card(story: Story, office: Visitor) -> tuple[str, str]:
+    """Issue and print grandmother's card; return its serial and what a camera reads on the paper."""
+    child = _first_child(office)
+    person = person_named(story, office, child, GRANDMOTHER)
+    path = f"/school/people/{person}/cards"
+    office.prove(path)
+    site = story.stack.district["schools"][0]["site"]
+    office.send(path, site=str(site))
+    page = office.page(path)
+    serial = page.split('href="/school/cards/')[-1].split("/", 1)[0]
+    story.must(serial.isalnum(), "the page leads to the printed card")
+    return serial, read_paper(office.document(f"/school/cards/{serial}/card.pdf"))
+
+
+def _first_child(office: Visitor) -> str:
+    return next(iter(ids_after(office.page("/school/people?q=Айгерім Ахметова"), "/school/children/")))
+
+
+def person_named(story: Story, office: Visitor, child: str, key: str) -> str:
+    """Return the id of a guardian as the lists of the child's file show it to the office."""
+    row = next(one for one in story.stack.district["guardians"] if one["key"] == key)
+    path = f"/school/children/{child}"
+    office.prove(path)
+    people = choices(office.page(path))
+    return people[f"{row['given']} {row['family']}".strip()]
+
+
+def read_paper(pdf: bytes) -> str:
+    """Return the text of the one code on a printed page."""
+    picture = pypdfium2.PdfDocument(pdf)[0].render(scale=PRINT_SCALE, grayscale=True).to_numpy()
+    text, _, _ = cv2.QRCodeDetector().detectAndDecode(np.ascontiguousarray(picture.squeeze()))
+    if not text:
+        raise WorldFault("The printed card cannot be read.")
+    return text
+
+
+def staff_phone(story: Story, office: Visitor) -> Phone:
+    """Pair a phone of the gate's staff by a code that the office gives out."""
+    page = office.page("/school/staff")
+    row = next(one for one in story.stack.district["staff"] if one["key"] == f"{SCHOOL}-gate-staff")
+    for person in ids_after(page, "/school/staff/"):
+        if row["given"] in office.page(f"/school/staff/{person}"):
+            phone = make_phone(row["key"])
+            with http_client(story.stack.web_url) as client:
+                phone.pair(client, pairing_code(office, person), now())
+            return phone
+    raise WorldFault("The gate's staff is not on the page of staff.")
+
+
+def pairing_code(office: Visitor, person: str) -> str:
+    """Let the office show eight digits for a person."""
+    path = f"/school/people/{person}"
+    office.prove(f"{path}/cards")
+    told = office.send(f"{path}/phone")
+    return told.split('class="digits"><b>')[1].split("<", 1)[0]
+
+
+def staff_text(phone: Phone) -> str:
+    """Return the text of a staff pass that confirms what waits at the gate."""
+    return phone.staff_text(phone.staff_passes[0], now(), INTENT_CONFIRM)
