@@ -63,7 +63,7 @@ class Appliance:
         self.board = board = Board(self.status, self.picture)
         pages = self._pages(board)
         self._stack.callback(self._stop_broker)
-        self.pins = self._stack.enter_context(Pins(config.door))
+        self.pins = self._stack.enter_context(Pins(config.door, tell=self._tell))
         parts = Parts(
             journal=self.journal,
             pins=self.pins,
@@ -107,6 +107,13 @@ class Appliance:
             now=now,
             session=secrets.token_hex(SESSION_BYTES),
         )
+
+    def _tell(self, part: str, error: Exception | None) -> None:
+        """A lamp, the buzzer or the strike fails, or works again."""
+        if error is None:
+            self.health.fault(part, None)
+        else:
+            self.health.internal(part, error)
 
     def _trust(self) -> Trust:
         return self.loop.gate.roster.trust
@@ -169,8 +176,10 @@ class Appliance:
             "clock": self.health.clock,
             "mode": loop.birth()["mode"],
             "documents": loop.birth()["documents"],
-            "door": loop.porch.door.value,
-            "pulses": loop.porch.pulses,
+            "list_age_s": loop.list_age_s(),
+            "door": loop.doorway.state,
+            "lock": loop.doorway.mode.value,
+            "pulses": loop.doorway.pulses,
             "frames": self.health.frames,
             "frame_age_s": self.health.frame_age_seconds(),
             "hint": self.health.hint,

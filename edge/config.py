@@ -16,15 +16,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 from nacl.bindings import crypto_core_ed25519_is_valid_point
 
+from edge.door_settings import DOOR, DoorSettings, Problem, door_problems
 from edge.settings import (
     ID_MAX,
-    PIN_MAX,
-    PIN_NOT_WIRED,
     REQUIRED,
     Setting,
     Wrong,
@@ -39,7 +38,6 @@ from edge.settings import (
     one_of,
     shown,
     some_hours,
-    some_seconds,
     yes_or_no,
 )
 
@@ -47,15 +45,6 @@ CONFIG_BYTES_MAX = 65_536  # a gate.toml is 3 KB; anything near this is another 
 KEY_FILE_BYTES_MAX = 256  # 64 hexadecimal characters and a line end
 TRUST_BYTES_MAX = 65_536  # P-1: signed documents
 LANGUAGES = ("fr", "en", "ru", "kk", "vi")
-OPEN_SECONDS_MAX = 30.0  # longer than this a strike coil is held open, not pulsed
-
-
-class Problem(NamedTuple):
-    """One thing wrong in the file: which setting, what is wrong, what to type instead."""
-
-    key: str
-    what: str
-    what_to_type: str
 
 
 class ConfigProblems(Exception):
@@ -124,20 +113,6 @@ class BrokerSettings:
 
 
 @dataclass(frozen=True)
-class DoorSettings:
-    """BCM pin numbers; -1 means not wired."""
-
-    pins: str
-    strike_pin: int
-    green_pin: int
-    amber_pin: int
-    red_pin: int
-    white_pin: int
-    buzzer_pin: int
-    open_seconds: float
-
-
-@dataclass(frozen=True)
 class WebSettings:
     """listen is (host, port), or None when the local pages are off."""
 
@@ -168,7 +143,6 @@ class GateConfig:
     trust_list: bytes | None = field(repr=False)
 
 
-_pin = an_integer(PIN_NOT_WIRED, PIN_MAX, 17, " (BCM numbering; -1: not wired)")
 _id = an_integer(1, ID_MAX, 101, ", as the operator's registry says")
 
 SETTINGS: Mapping[str, Mapping[str, Setting]] = {
@@ -198,16 +172,7 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
         "cert": Setting(a_path_or_nothing("gate.pem"), ""),
         "key": Setting(a_path_or_nothing("gate-tls.key"), ""),
     },
-    "door": {
-        "pins": Setting(one_of("mock", "lgpio"), "lgpio"),
-        "strike_pin": Setting(an_integer(0, PIN_MAX, 17, " (BCM numbering)"), 17),
-        "green_pin": Setting(_pin, 22),
-        "amber_pin": Setting(_pin, 23),
-        "red_pin": Setting(_pin, 24),
-        "white_pin": Setting(_pin, PIN_NOT_WIRED),
-        "buzzer_pin": Setting(_pin, 18),
-        "open_seconds": Setting(some_seconds(0.2, OPEN_SECONDS_MAX, 3.0), 3.0),
-    },
+    "door": DOOR,
     "web": {
         "listen": Setting(an_address, "127.0.0.1:8081"),
         "picture": Setting(yes_or_no, False),
@@ -302,11 +267,7 @@ def _check_together(values: dict[tuple[str, str], Any], problems: list[Problem])
     number = values.get(("camera", "path"))
     if source == "picamera2" and number is not None and number not in ("", *"0123456789"):
         problems.append(Problem("camera.path", "is not the number of a Pi camera", 'path = "" for the first, else "1"'))
-    pins = [(key, values.get(("door", key))) for key in SETTINGS["door"] if key.endswith("_pin")]
-    seen: dict[int, str] = {}
-    for key, pin in pins:
-        if isinstance(pin, int) and pin != PIN_NOT_WIRED and seen.setdefault(pin, key) != key:
-            problems.append(Problem(f"door.{key}", f"pin {pin} is {seen[pin]} already", "another BCM number, or -1"))
+    problems += door_problems(values)
 
 
 def _as_paths(values: dict[tuple[str, str], Any], base: Path) -> Paths | None:

@@ -13,6 +13,8 @@ from protocols.events import NO_FLAGS, Detail, Flag, Kind
 from protocols.limits import ANSWERS_REMEMBERED_MAX
 from protocols.reasons import SIGNAL, Reason, Signal
 
+# Told by the gate of itself: true whether the journal can be written or not, so it is written when it can be again.
+NEWS = frozenset((Kind.BOOT, Kind.CLOCK_SET, Kind.MODE, Kind.DOOR, Kind.DOUBLE_USE))
 ALL_POWERS = 15  # the tablet's, opened for a shift by a member of staff
 
 
@@ -51,6 +53,7 @@ class Decision:
     asks: tuple[str, ...] = ()  # why staff are asked, for staff to see
     seen: tuple[bytes, int, tuple[tuple[int, int], ...]] | None = None  # thumb, iat, acts: for the sisters
     changes: tuple[Change, ...] = ()  # rows to keep, in the same commit as the events
+    later: tuple[Draft, ...] = ()  # news, to be written when the journal can be again
 
     @property
     def signal(self) -> Signal:

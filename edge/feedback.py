@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from edge.door import Told
 from protocols.reasons import SIGNAL, Reason, Signal
 
 RESULT_MS = 3_000  # UX: the result stays 3 s, the next scan replaces it
@@ -97,6 +98,9 @@ TONE_TICK = Tone(((2_000, 20),))
 TONE_OPEN = Tone(((880, 120), (1_320, 180)))
 TONE_ASK = Tone(((660, 150), (0, 80), (660, 150)))
 TONE_REFUSED = Tone(((220, 600),))
+TONE_CLOSE_THE_DOOR = Tone(((1_760, 80), (0, 120)) * 3)
+TONE_HELD_OPEN = Tone(((1_760, 80), (0, 120)) * 10)
+TONE_FORCED = Tone(((880, 250), (660, 250)) * 6)
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,13 @@ class Feedback:
     offline: bool = False
     seconds: int | None = None
 
+
+# What the door itself says, to whoever stands there; the rest of what it tells is for the office (docs/door.md).
+DOOR_TONES: dict[Told, Tone] = {
+    Told.PRE_ALARM: TONE_CLOSE_THE_DOOR,
+    Told.HELD_OPEN: TONE_HELD_OPEN,
+    Told.FORCED: TONE_FORCED,
+}
 
 IDLE = Feedback(Face.IDLE, Words.SHOW_CODE, LIGHT_IDLE, TONE_NONE)
 READING = Feedback(Face.READING, Words.HOLD_STILL, LIGHT_READING, TONE_TICK)

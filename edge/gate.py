@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from edge.alarms import Alarms
-from edge.decision import Answers, Decision, Draft, GateSettings, StaffAnswer, draft_of
+from edge.decision import NEWS, Answers, Decision, Draft, GateSettings, StaffAnswer, draft_of
 from edge.memory import Acceptance, Memory, Saved
 from edge.roster import UNTRUSTED, Roster
 from edge.sight import Sight
@@ -399,13 +399,16 @@ class Gate:
         return self._finished(Decision(code, events=events, alarms=alarms), at)
 
     def _finished(self, decision: Decision, at: float) -> Decision:
-        """Add what must be kept; a journal that fails keeps nothing."""
+        """Add what must be kept; a journal that fails keeps nothing, and the gate's own news for later."""
         if decision.events and self._journal_ok:
             self.roster.persist_time(at)
         boot = tuple((table, key, value) for (table, key), value in self._boot_changes.items())
         self._boot_changes.clear()
         changes = boot + self._memory.take_changes() + self.roster.take_changes()
-        return replace(decision, changes=changes, events=decision.events if self._journal_ok else ())
+        if self._journal_ok:
+            return replace(decision, changes=changes)
+        later = () if decision.strike else tuple(draft for draft in decision.events if draft.kind in NEWS)
+        return replace(decision, changes=changes, events=(), later=later)
 
     # --- what is known ------------------------------------------------------------------------------------------
 

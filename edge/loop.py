@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from nacl.signing import SigningKey
@@ -24,11 +24,13 @@ from edge.broker import Broker, Heard, Inbox
 from edge.camera import Camera, Frame
 from edge.config import GateConfig
 from edge.decision import Decision, Draft, GateSettings
+from edge.doorway import Doorway
 from edge.feedback import IDLE
 from edge.gate import Gate
 from edge.health import ClockWatch, Health
-from edge.journal import Change, Entry, Journal
+from edge.journal import Change, Journal
 from edge.journal_file import JournalFailed
+from edge.ledger import Ledger, Written
 from edge.pins import Pins
 from edge.porch import Porch
 from edge.reader import Code, Reader
@@ -38,7 +40,7 @@ from edge.warmup import warm_up
 from edge.watch import Watch
 from edge.web.board import Board
 from protocols import topics
-from protocols.events import Clock, Detail, Event, Flag, Kind, Note, build_note
+from protocols.events import Detail, Flag, Kind, Note, build_note
 from protocols.limits import REFUSALS_PER_MINUTE_MAX
 from protocols.passes import looks_like_pass
 from protocols.reasons import DocumentCode, DocumentKind, Reason
@@ -50,9 +52,7 @@ HOUSEKEEPING_SECONDS = 1.0
 PURGE_SECONDS = 600.0
 COUNTS_SECONDS = 60.0  # what was only counted goes into the ledger so often
 BUILT_AT = 1_767_225_600  # 2026-01-01T00:00:00Z: no gate of this firmware has seen an earlier day (P-3, clock floor)
-UNSAVED_MAX = 4_096  # rows of state that wait for a journal that fails; the oldest goes first
 
-_CLOCKS = {"untrusted": Clock.UNTRUSTED, "holdover": Clock.HOLDOVER, "ntp": Clock.NTP}
 _DOCUMENTS = {
     topics.POLICY: DocumentKind.KR1,
     topics.TRUST: DocumentKind.KK1,
@@ -78,13 +78,6 @@ class Parts:
     broker: Broker | None = None
 
 
-class Written(NamedTuple):
-    """What became of a decision: its places in the ledger, and when that was on the disk (monotonic ns)."""
-
-    entries: list[Entry]
-    at_ns: int
-
-
 @dataclass
 class _Due:
     """When the slow things are due again, monotonic seconds."""
@@ -100,19 +93,24 @@ class Loop:
     def __init__(self, config: GateConfig, parts: Parts, now: Callable[[], float]) -> None:
         self._config, self._parts, self._now = config, parts, now
         self._key = SigningKey(config.gate_seed)
-        self._saved: dict[tuple[str, bytes], bytes] = dict(parts.journal.saved() or {})
-        self._lost = parts.journal.saved() is None
-        self._unsaved: dict[tuple[str, bytes], bytes | None] = {}
+        self._ledger = Ledger(parts.journal, parts.health, lambda: self._gate.roster.clock)
         self._hours = Hours(ZoneInfo(config.gate.timezone), config.gate.hours)
         self._boot_at = now()
-        self._boot_ns = time.monotonic_ns()
-        self._journal_ok, self._bus_up = True, False
+        self._bus_up = False
         self._gate = self._new_gate()
         self._mode = self._gate.roster.mode(self._boot_at)
         self._unvouched: dict[DocumentKind, bytes] = {}  # the last of each kind, refused for its key or its date
         self._reader, self._due = Reader(), _Due()
         self._watch = Watch(parts.open_camera, parts.health, self._is_open, self._tell_health_soon)
-        self.porch = Porch(parts.pins, parts.board, config.door.open_seconds)
+        self.porch = Porch(parts.pins, parts.board)
+        self.doorway = Doorway(
+            config.door,
+            parts.pins,
+            parts.health,
+            write=self._write,
+            tell=self._tell_health_soon,
+            unlocked_hours=Hours(self._hours.zone, config.door.unlocked_hours),
+        )
         self._health_events: deque[float] = deque(maxlen=REFUSALS_PER_MINUTE_MAX)
         self.ticked_at = time.monotonic()
 
@@ -135,6 +133,11 @@ class Loop:
             "mode": self._mode.name.lower(),
         }
 
+    def list_age_s(self) -> int | None:
+        """Return how old the policy list in force is, None where there is none: an offline gate says so."""
+        policy = self._gate.roster.policy
+        return None if policy is None else max(0, int(self._now() - policy.iat))
+
     # --- starting -----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -150,21 +153,17 @@ class Loop:
     def _new_gate(self) -> Gate:
         """The gate as the disk knows it, with what only waits for the disk."""
         place = self._config.gate
-        saved = dict(self._saved)
-        for key, value in self._unsaved.items():
-            saved.pop(key, None)
-            if value is not None:
-                saved[key] = value
+        saved = self._ledger.saved()
         roster = Roster(
             place.site,
             place.gate,
             root_public=self._config.root_public,
             clock=self._parts.clock.state,
             floor=BUILT_AT,
-            saved=saved,
+            saved=saved or {},
         )
         settings = GateSettings(place.gate, place.site, self._hours, place.departures, place.gates_at_site)
-        return Gate(settings, roster, saved=None if self._lost and not saved else saved, boot_at=self._boot_at)
+        return Gate(settings, roster, saved=saved, boot_at=self._boot_at)
 
     # --- one turn -----------------------------------------------------------------------------------------------
 
@@ -176,7 +175,8 @@ class Loop:
         if moment >= self._due.housekeeping:
             self._due.housekeeping = moment + HOUSEKEEPING_SECONDS
             self._guarded("house", partial(self._keep_house, moment))
-        self.porch.fade(broken=not self._journal_ok or self._parts.health.fault_of("camera") is not None)
+        self._guarded("doorway", self._turn_door)
+        self.porch.fade(broken=not self._ledger.ok or self._parts.health.fault_of("camera") is not None)
         frame = self._watch.look(moment)
         if frame is None:
             time.sleep(POLL_SECONDS)
@@ -223,7 +223,7 @@ class Loop:
         strike_ns = None
         if written is not None:
             timeline.append(_mark(frame, written.at_ns, "journal"))
-            strike_ns = self.porch.strike() if decision.strike and written.entries else None
+            strike_ns = self._let_in(decision) if decision.strike and written.entries else None
         if strike_ns is not None:
             timeline.append(_mark(frame, strike_ns, "strike"))
         fresh = self.porch.show(decision, shown.text or "", offline=self._is_offline())
@@ -231,6 +231,16 @@ class Loop:
             self._tell_sisters(decision.seen, at)
         if fresh:
             self._publish(decision, written, frame, shown, at, strike_ns, timeline)
+
+    def _let_in(self, decision: Decision) -> int | None:
+        holder = next((draft.detail.get(Detail.HOLDER) for draft in decision.events), None)
+        return self.doorway.let_in(holder, by_staff=decision.code == Reason.CONFIRMED)
+
+    def _turn_door(self) -> None:
+        self.doorway.turn(self._mode)
+        if self.doorway.heard:
+            self.porch.sound(self.doorway.heard)
+            self.doorway.heard.clear()
 
     def _is_open(self) -> bool:
         return self._hours.contain(self._now())
@@ -242,83 +252,33 @@ class Loop:
     # --- ledger -------------------------------------------------------------------------------------------------
 
     def _apply(self, decision: Decision, at: float) -> Written | None:
-        """Write a decision's events and changes in one commit; None where that failed (and then nothing happened).
-
-        What needed a strike and could not be written is forgotten; other changes wait in memory for the journal.
-        """
+        """Write a decision's events and changes in one commit; None where that failed (and then nothing happened)."""
         for alarm in decision.alarms:
             self._parts.health.count(f"alarm_{alarm}")
-        if not (decision.events or decision.changes):
-            return Written([], time.monotonic_ns()) if self._journal_ok or not decision.strike else None
-        if not self._journal_ok:
-            return self._not_written(decision)
-        changes = [(*key, value) for key, value in self._unsaved.items()] + list(decision.changes)
-        began = time.monotonic_ns()
-        try:
-            entries = self._parts.journal.commit([self._event(d, at) for d in decision.events], changes, int(at))
-        except JournalFailed as failed:
-            self._journal_fails(failed, at)
-            return self._not_written(decision)
-        except ValueError:
-            self._parts.health.count("alarm_EVENT_SIZE")  # an event over its size: our own fault, never the disk's
-            return self._not_written(decision)
-        done = time.monotonic_ns()
-        self._parts.health.committed((done - began) / 1e6)
-        self._keep(changes)
-        if entries and self._parts.broker is not None:
+        was_ok = self._ledger.ok
+        written = self._ledger.write(decision, at)
+        if was_ok and not self._ledger.ok:
+            self._gate.journal(False, at)
+        if written is None and decision.strike:
+            self._undo()
+        if written is not None and written.entries and self._parts.broker is not None:
             self._parts.broker.wake()
-        return Written(entries, done)
+        return written
 
-    def _event(self, draft: Draft, at: float) -> Event:
-        return Event(
-            at_ms=max(0, int(at * 1000)),
-            mono_ms=(time.monotonic_ns() - self._boot_ns) // 1_000_000,
-            boot=self._parts.journal.boot,
-            clock=_CLOCKS[self._gate.roster.clock],
-            kind=draft.kind,
-            detail=draft.detail,
-            flags=draft.flags,
-        )
+    def _write(self, drafts: tuple[Draft, ...]) -> bool:
+        return self._apply(Decision(Reason.OK, events=drafts), self._now()) is not None
 
-    def _keep(self, changes: list[Change]) -> None:
-        """The disk has these now."""
-        self._unsaved.clear()
-        for table, key, value in changes:
-            if value is None:
-                self._saved.pop((table, key), None)
-            else:
-                self._saved[table, key] = value
-
-    def _not_written(self, decision: Decision) -> None:
+    def _undo(self) -> None:
         """A strike that could not be written is undone in memory too: the phone asks staff, and is not 'as before'."""
-        if decision.strike:
-            self._gate = self._new_gate()
-            at = self._now()
-            self._gate.journal(self._journal_ok, at)
-            self._gate.bus(self._bus_up, at)
-            return
-        for table, key, value in decision.changes:
-            self._unsaved[table, key] = value
-        while len(self._unsaved) > UNSAVED_MAX:
-            self._unsaved.pop(next(iter(self._unsaved)))
-
-    def _journal_fails(self, failed: JournalFailed, at: float) -> None:
-        self._journal_ok = False
-        self._parts.health.fault("journal", str(failed))
-        self._parts.health.count("alarm_JOURNAL")
-        self._gate.journal(False, at)
+        at = self._now()
+        self._gate = self._new_gate()
+        self._gate.journal(self._ledger.ok, at)
+        self._gate.bus(self._bus_up, at)
 
     def _mend_journal(self, at: float) -> None:
-        try:
-            self._parts.journal.recover()
-        except JournalFailed as failed:
-            self._parts.health.fault("journal", str(failed))
-            return
-        self._journal_ok = True
-        self._parts.health.fault("journal", None)
-        self._gate.journal(True, at)
-        draft = Draft(Kind.GAP, {})
-        self._apply(Decision(Reason.OK, events=(draft,)), at)
+        if self._ledger.mend():
+            self._gate.journal(True, at)
+            self._write((self._ledger.gap(),))
 
     # --- telling others -----------------------------------------------------------------------------------------
 
@@ -416,25 +376,27 @@ class Loop:
 
     def _keep_house(self, moment: float) -> None:
         at = self._now()
-        if not self._journal_ok:
+        if not self._ledger.ok:
             self._mend_journal(at)
         if self._parts.clock.state != self._gate.roster.clock:
             self._apply(self._gate.clock(self._parts.clock.state, at), at)
             self._try_again(at)
         self._mode_may_have_ended(at)
         self._close_day(at)
+        self.doorway.keep_hours(at, clock_believed=self._gate.roster.clock != "untrusted" and self._ledger.ok)
         if self.last_frame is None or time.monotonic_ns() - self.last_frame.captured_ns > HOUSEKEEPING_SECONDS * 1e9:
             self._apply(self._gate.scan((), at), at)  # nothing is in view: what was shown has left
         if moment >= self._due.counts:
             self._due.counts = moment + COUNTS_SECONDS
             if counts := self._gate.take_counts():
                 self._record_health({Detail.COUNTS: {str(code): n for code, n in counts.items()}}, at)
-        if moment >= self._due.purge and self._journal_ok:
+        if moment >= self._due.purge and self._ledger.ok:
             self._due.purge = moment + PURGE_SECONDS
             try:
                 self._parts.journal.purge(int(at))
             except JournalFailed as failed:
-                self._journal_fails(failed, at)
+                self._ledger.fails(failed)
+                self._gate.journal(False, at)
 
     def _mode_may_have_ended(self, at: float) -> None:
         """A mode past its end is normal again, and says so; one that a document brings has its own event."""
@@ -450,17 +412,17 @@ class Loop:
 
         A day from a clock that ran ahead counts no more once the clock is synchronised.
         """
-        if self._gate.roster.clock == "untrusted" or not self._journal_ok:
+        if self._gate.roster.clock == "untrusted" or not self._ledger.ok:
             return
         today = self._hours.school_day(at)
-        held = self._saved.get(_DAY)
+        held = self._ledger.row(*_DAY)
         last = date.fromordinal(int.from_bytes(held, "big")) if held else None
         if last is not None and (today == last or today < last and self._gate.roster.clock != "ntp"):
             return
         change: Change = (*_DAY, today.toordinal().to_bytes(4, "big"))
         events = () if last is None or today < last else (Draft(Kind.DAY_CLOSE, {Detail.SCHOOL_DAY: last.isoformat()}),)
         if self._apply(Decision(Reason.OK, events=events, changes=(change,)), at) is None:
-            self._unsaved.pop(_DAY, None)  # without its event the day is not closed: again when the journal writes
+            self._ledger.forget(*_DAY)  # without its event the day is not closed: again when the journal writes
 
     def close(self) -> None:
         self._watch.close()

@@ -1,8 +1,9 @@
 """Strike, lights and buzzer on gpiozero: the only file that moves a pin.
 
 Responsible for: a strike that never moves at start, stop or restart, and a pulse that ends by its own deadline even
-when the loop hangs; playing light and tone patterns, the newest one only.
-Not responsible for: when to open (loop.py, after the journal's commit), which pattern (feedback.py).
+when the loop hangs; playing light and tone patterns, the newest one only; an error of any of them told.
+Not responsible for: when to open (doorway.py, after the journal's commit), which pattern (feedback.py), what is read
+from pins (inputs.py), the bound outside this process (docs/door.md).
 Obeys: PROTOCOL P-5 (journal before strike), DEPENDENCIES "GPIO" (explicit factory, no fallback, own debounce).
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 from gpiozero import DigitalOutputDevice, PWMOutputDevice
@@ -17,12 +19,16 @@ from gpiozero.exc import GPIOZeroError
 from gpiozero.pins import Factory
 from gpiozero.pins.mock import MockFactory, MockPWMPin
 
-from edge.config import OPEN_SECONDS_MAX, DoorSettings
+from edge.door_settings import OPEN_SECONDS_MAX, DoorSettings
 from edge.feedback import IDLE, LIGHT_NONE, Colour, Lamps, Light, Tone
+from edge.inputs import Inputs
 from edge.settings import PIN_NOT_WIRED
 
 THREAD_JOIN_SECONDS = 2.0
 LOCK_AGAIN_SECONDS = 0.1  # a pin that would not lock is told again so often, for as long as it takes
+
+
+Tell = Callable[[str, Exception | None], None]  # which part has this error, or is well again
 
 
 class PinsFailed(Exception):
@@ -43,11 +49,30 @@ def factory_for(pins: str) -> Factory:
         raise PinsFailed(f'no GPIO here ({error}): type pins = "mock" under [door]') from error
 
 
-class Strike:
-    """The door's electric strike: power unlocks, and only for a bounded time."""
+class _Telling:
+    """Tells an error of a part once, and once that it is over. Whatever a pin library raises: nobody stops for it."""
 
-    def __init__(self, pin: int, factory: Factory) -> None:
+    def __init__(self, part: str, tell: Tell | None) -> None:
+        self._part, self._tell, self._well = part, tell, True
+
+    def does(self, move: Callable[[], None]) -> bool:
+        error: Exception | None = None
+        try:
+            move()
+        except Exception as raised:  # a lamp that fails must not end the thread that plays the others
+            error = raised
+        if self._tell is not None and self._well is not (error is None):
+            self._tell(self._part, error)
+        self._well = error is None
+        return self._well
+
+
+class Strike:
+    """The door's electric strike (or the relay of its lock): power unlocks, and only for a bounded time."""
+
+    def __init__(self, pin: int, factory: Factory, tell: Tell | None = None) -> None:
         self._device = DigitalOutputDevice(pin, active_high=True, initial_value=False, pin_factory=factory)
+        self._locking = _Telling("strike", tell)
         self._changed = threading.Condition()
         self._locks_at: float | None = None
         self._closed = False
@@ -55,7 +80,7 @@ class Strike:
         self._keeper.start()
 
     def pulse(self, milliseconds: int) -> int:
-        """Unlock now for this long; return when, in nanoseconds of CLOCK_MONOTONIC. Longer is never shortened.
+        """Unlock now for just so long, in place of what was asked before; return when (ns of CLOCK_MONOTONIC).
 
         Raises PinsFailed where nobody would lock it again. The keeper is told first: it locks even if `on` raises.
         """
@@ -63,12 +88,18 @@ class Strike:
         with self._changed:
             if self._closed or not self._keeper.is_alive():
                 raise PinsFailed("the strike is closed")
-            ends = time.monotonic() + seconds
-            self._locks_at = max(ends, self._locks_at or 0.0)
+            self._locks_at = time.monotonic() + seconds
             self._changed.notify()
             self._device.on()
             moved_ns = time.monotonic_ns()
         return moved_ns
+
+    def lock(self) -> None:
+        """Lock now; where the pin would not, the keeper tells it again."""
+        with self._changed:
+            if self._locks_at is not None:
+                self._locks_at = 0.0
+                self._changed.notify()
 
     @property
     def unlocked(self) -> bool:
@@ -99,17 +130,14 @@ class Strike:
                     self._changed.wait(LOCK_AGAIN_SECONDS)
 
     def _lock(self) -> bool:
-        try:
-            self._device.off()
-        except Exception:  # whatever a pin library raises: a keeper that died of it would leave the door unlocked
-            return False
-        return True
+        return self._locking.does(self._device.off)
 
 
 class Lights:
     """The lamps beside the door: plays one pattern for a while, then the base pattern again."""
 
-    def __init__(self, pins: dict[Colour, int], factory: Factory) -> None:
+    def __init__(self, pins: dict[Colour, int], factory: Factory, tell: Tell | None = None) -> None:
+        self._showing = _Telling("lights", tell)
         self._lamps = {
             colour: DigitalOutputDevice(pin, initial_value=False, pin_factory=factory)
             for colour, pin in pins.items()
@@ -172,12 +200,15 @@ class Lights:
 
     def _hold(self, lamps: Lamps, seconds: float | None, ends: float | None) -> bool:
         """Show these lamps; True when something else is wanted, or at the end of the whole pattern."""
-        for colour, device in self._lamps.items():
-            device.value = colour in lamps
+        self._showing.does(lambda: self._show(lamps))
         left = None if ends is None else max(0.0, ends - time.monotonic())
         waits = [w for w in (seconds, left) if w is not None]
         woken = self._changed.wait(min(waits) if waits else None)
         return woken or self._over(ends)
+
+    def _show(self, lamps: Lamps) -> None:
+        for colour, device in self._lamps.items():
+            device.value = colour in lamps
 
     @staticmethod
     def _over(ends: float | None) -> bool:
@@ -187,7 +218,8 @@ class Lights:
 class Buzzer:
     """A piezo on a PWM pin; plays notes in its own thread, the newest tone only. Without a pin it is silent."""
 
-    def __init__(self, pin: int, factory: Factory) -> None:
+    def __init__(self, pin: int, factory: Factory, tell: Tell | None = None) -> None:
+        self._sounding = _Telling("buzzer", tell)
         self._device = (
             None if pin == PIN_NOT_WIRED else PWMOutputDevice(pin, initial_value=0, frequency=880, pin_factory=factory)
         )
@@ -225,6 +257,9 @@ class Buzzer:
                 self._sound(0)
 
     def _sound(self, hertz: int) -> None:
+        self._sounding.does(lambda: self._set(hertz))
+
+    def _set(self, hertz: int) -> None:
         if self._device is None:
             return
         if hertz:
@@ -232,10 +267,21 @@ class Buzzer:
         self._device.value = 0.5 if hertz else 0
 
 
-class Pins:
-    """Everything the gate moves, opened together and closed together with the strike locked."""
+def lock_only(settings: DoorSettings, factory: Factory | None = None) -> None:
+    """Drive the strike's pin low and nothing else: for when the process that held it is gone (ExecStopPost)."""
+    own = factory or factory_for(settings.pins)
+    try:
+        DigitalOutputDevice(settings.strike_pin, active_high=True, initial_value=False, pin_factory=own).close()
+    except GPIOZeroError as error:
+        raise PinsFailed(f"the strike's pin cannot be used: {error}") from error
+    finally:
+        own.close()
 
-    def __init__(self, settings: DoorSettings, factory: Factory | None = None) -> None:
+
+class Pins:
+    """Everything the gate moves and listens to, opened together and closed together with the strike locked first."""
+
+    def __init__(self, settings: DoorSettings, factory: Factory | None = None, tell: Tell | None = None) -> None:
         self.factory = factory or factory_for(settings.pins)
         lamps = {
             Colour.GREEN: settings.green_pin,
@@ -244,15 +290,17 @@ class Pins:
             Colour.WHITE: settings.white_pin,
         }
         try:
-            self.strike = Strike(settings.strike_pin, self.factory)
-            self.lights = Lights(lamps, self.factory)
-            self.buzzer = Buzzer(settings.buzzer_pin, self.factory)
+            self.strike = Strike(settings.strike_pin, self.factory, tell)
+            self.lights = Lights(lamps, self.factory, tell)
+            self.buzzer = Buzzer(settings.buzzer_pin, self.factory, tell)
+            self.inputs = Inputs(settings, self.factory)
         except GPIOZeroError as error:
             raise PinsFailed(f"a pin cannot be used: {error}") from error
         self.lights.base(IDLE.light)
 
     def close(self) -> None:
         self.strike.close()
+        self.inputs.close()
         self.lights.close()
         self.buzzer.close()
         self.factory.close()

@@ -1,7 +1,7 @@
-"""What happens at the door once a decision is written: strike, lights, tone, screen.
+"""What people perceive at the door once a decision is written: lights, tone, screen.
 
-Responsible for: the pulse, and what people perceive, for how long, and when the same answer is not flashed again.
-Not responsible for: deciding, journaling (loop.py), patterns (feedback.py), pins (pins.py).
+Responsible for: what is shown and heard, for how long, and when the same answer is not flashed again.
+Not responsible for: deciding, journaling (loop.py), the strike (doorway.py), patterns (feedback.py), pins (pins.py).
 Obeys: UX "the gate's answer" (the result stays 3 s, the next scan replaces it); HOSTILE P8, P43 (green stays).
 """
 
@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass
 
 from edge.decision import Decision
-from edge.door import Door, DoorState, open_door
-from edge.feedback import IDLE, OUT_OF_ORDER, RESULT_MS, Face, Feedback, feedback_for
+from edge.door import Told
+from edge.feedback import DOOR_TONES, IDLE, OUT_OF_ORDER, RESULT_MS, Face, Feedback, feedback_for
 from edge.pins import Pins
 from edge.web.board import Board
 from protocols.events import Flag
@@ -35,23 +35,15 @@ class _Shown:
 class Porch:
     """The people's side of the gate. Used by the loop alone."""
 
-    def __init__(self, pins: Pins, board: Board, open_seconds: float) -> None:
+    def __init__(self, pins: Pins, board: Board) -> None:
         self._pins, self._board = pins, board
-        self._open_ms = int(open_seconds * 1000)
-        self._door, self._shown = Door(), _Shown()
+        self._shown = _Shown()
 
-    @property
-    def door(self) -> DoorState:
-        return self._door.state(time.monotonic_ns() // 1_000_000)
-
-    @property
-    def pulses(self) -> int:
-        return self._door.pulses
-
-    def strike(self) -> int | None:
-        """Pulse the strike; return when it moved (monotonic ns), None where one run of pulses is at its bound."""
-        self._door, pulse = open_door(self._door, time.monotonic_ns() // 1_000_000, self._open_ms)
-        return None if pulse is None else self._pins.strike.pulse(pulse.milliseconds)
+    def sound(self, told: list[Told]) -> None:
+        """What the door itself says to who stands there."""
+        for one in told:
+            if one in DOOR_TONES:
+                self._pins.buzzer.play(DOOR_TONES[one])
 
     def show(self, decision: Decision, text: str, *, offline: bool) -> bool:
         """Show a decision; False where it only goes on being what is shown already, or was a moment ago."""

@@ -116,6 +116,22 @@ def some_hours(value: object) -> tuple[tuple[int, int], ...]:
     return tuple(spans)
 
 
+def some_hours_or_none(value: object) -> tuple[tuple[int, int], ...]:
+    return () if value == [] else some_hours(value)
+
+
+def some_ids(most: int, largest: int) -> Callable[[object], tuple[int, ...]]:
+    """Read a list of numbers from 1, as passes carry them."""
+
+    def read(value: object) -> tuple[int, ...]:
+        good = isinstance(value, list) and len(value) <= most
+        if not good or not all(type(one) is int and 1 <= one <= largest for one in value):
+            raise Wrong(f"{shown(value)} is not a list of numbers", f"a list such as [7, 12], of at most {most}; or []")
+        return tuple(value)
+
+    return read
+
+
 def a_path(example: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         text = a_text(value, example)

@@ -94,6 +94,7 @@ class Detail(IntEnum):
     PULSE_MS = 19  # length of a further pulse (door)
     CLOCK = 20  # state as text (clock set)
     DOCUMENT = 21  # code of a refused document, text (health)
+    DOOR = 22  # what the door tells, a word of docs/door.md (door)
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ def gate(tmp_path: Path, site: Site) -> Iterator[RunningGate]:
 def skip_boot_rule(running: RunningGate) -> None:
     """A gate whose replay state was lost waits 10 s for redraws; tests do not."""
     running.appliance.loop.gate._lost_until = 0
-    running.appliance.loop._saved["gate", b"lost_until"] = bytes(8)
-    until(lambda: running.appliance.loop.gate.roster.policy)
+    running.appliance.loop._ledger._saved["gate", b"lost_until"] = bytes(8)
+    until(lambda: ("document", b"KR1") in running.appliance.loop._ledger._saved)  # held, and on the disk
 
 
 def ledger(running: RunningGate) -> list[Event]:
@@ -302,7 +302,7 @@ def test_the_code_that_was_judged_is_the_one_outlined(gate: RunningGate, site: S
 def test_a_day_is_closed_when_the_sites_midnight_has_passed(tmp_path: Path, site: Site) -> None:
     clock = Clock(midnight() - 2)
     gate = RunningGate(tmp_path, site, now=clock)
-    until(lambda: ("loop", b"day") in gate.appliance.loop._saved)
+    until(lambda: ("loop", b"day") in gate.appliance.loop._ledger._saved)
     assert Kind.DAY_CLOSE not in kinds(gate)
     clock.at = midnight() + 1
     until(lambda: Kind.DAY_CLOSE in kinds(gate))
@@ -316,12 +316,12 @@ def test_a_day_is_closed_when_the_sites_midnight_has_passed(tmp_path: Path, site
 def test_a_clock_that_ran_ahead_for_a_moment_costs_no_day_its_close(tmp_path: Path, site: Site) -> None:
     clock = Clock(midnight() - 2)
     gate = RunningGate(tmp_path, site, now=clock)
-    until(lambda: ("loop", b"day") in gate.appliance.loop._saved)
-    today = gate.appliance.loop._saved["loop", b"day"]
+    until(lambda: ("loop", b"day") in gate.appliance.loop._ledger._saved)
+    today = gate.appliance.loop._ledger._saved["loop", b"day"]
     clock.at = midnight() + 30 * 86_400
     until(lambda: kinds(gate).count(Kind.DAY_CLOSE) == 1)
     clock.at = midnight() - 2
-    until(lambda: gate.appliance.loop._saved["loop", b"day"] == today)
+    until(lambda: gate.appliance.loop._ledger._saved["loop", b"day"] == today)
     clock.at = midnight() + 1
     until(lambda: kinds(gate).count(Kind.DAY_CLOSE) == 2)
     gate.stop()
@@ -330,7 +330,7 @@ def test_a_clock_that_ran_ahead_for_a_moment_costs_no_day_its_close(tmp_path: Pa
 def test_a_day_whose_close_could_not_be_written_is_closed_when_it_can(tmp_path: Path, site: Site) -> None:
     clock = Clock(midnight() - 2)
     gate = RunningGate(tmp_path, site, now=clock)
-    until(lambda: ("loop", b"day") in gate.appliance.loop._saved)
+    until(lambda: ("loop", b"day") in gate.appliance.loop._ledger._saved)
     blocker = sqlite3.connect(gate.appliance.journal.path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     clock.at = midnight() + 1

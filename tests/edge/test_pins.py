@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from gpiozero.pins.mock import MockFactory, MockPWMPin
 
-from edge.config import DoorSettings
+from edge.door_settings import DoorSettings
 from edge.feedback import IDLE, LIGHT_OPEN, LIGHT_REFUSED, TONE_OPEN
 from edge.pins import Pins, PinsFailed, factory_for
 from tests.edge.line import until
