@@ -168,6 +168,7 @@ class _Desk:
             request, "passes/person_cards.html", reader_of(request, self.actor.language, school.timezone),
             refused.answer.status if refused else 200, given=self.actor.given, school=school,
             bar=bar_of(self.actor, school.id), person=self.person, cards=self.cards, places=self.places,
+            dead=cards.refused_at_gates(self.tx, self.actor.district_id, self.cards, self.now),
             phones=self.phones, works=bool(self.works), now=self.now, said=SAID.get(said, ""), ended=ENDED, code=code,
             refused=refused.answer if refused else None, sure=self.actor.is_sure(self.now),
             invites=any(may(self.actor, Action.INVITE_PHONE, thing) for thing in things),

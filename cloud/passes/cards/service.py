@@ -58,6 +58,12 @@ def places_for_card(tx: Transaction, district_id: UUID, person_id: UUID, now: da
             for group in groups if group[0].site not in held]  # fmt: skip
 
 
+def refused_at_gates(tx: Transaction, district_id: UUID, cards: Sequence[Card], now: datetime) -> frozenset[bytes]:
+    """Return which of these running cards the list of their site refuses all the same: a right on them has ended."""
+    sites = {card.site for card in cards if card.runs(now)}
+    return frozenset().union(*(passes.policy_content(tx, district_id, site, now).revocations.ctis for site in sites))
+
+
 def issue_card(
     tx: Transaction, ring: KeyRing, district_id: UUID, person_id: UUID, site: int, by: UUID | None, now: datetime
 ) -> Card:

@@ -123,6 +123,27 @@ def test_to_give_a_card_or_a_phone_a_fresh_proof_is_asked_for_and_to_block_one_n
     assert web.post(f"/school/cards/{card.serial}/lost").status_code == 303
 
 
+def test_a_card_on_which_a_right_has_ended_is_shown_as_refused_and_replaced_by_one_that_says_less(
+    web: TestClient, database: Database, cast: Cast, ring: KeyRing
+) -> None:
+    from cloud.people import service as people
+
+    with database.tenant(cast.district) as tx:
+        cards.issue_card(tx, ring, cast.district, cast.mother, cast.site, None, clock.now())
+    at_the(Door.SCHOOL, web, database, cast, cast.head)
+    path = f"/school/people/{cast.mother}/cards"
+    refused = "a right on it has ended"
+    with database.tenant(cast.district) as tx:
+        tx.execute("UPDATE person SET language = 'en'")
+    assert refused not in web.get(path).text
+    with database.tenant(cast.district) as tx:
+        assert people.end_escort_right(tx, cast.district, cast.timur, cast.mother, clock.now())
+    assert refused in web.get(path).text
+    old = only_card(database, cast, cast.mother)
+    assert web.post(f"/school/cards/{old.serial}/replace").status_code == 303
+    assert refused not in web.get(path).text
+
+
 def test_who_does_not_work_in_an_office_finds_no_card(
     web: TestClient, database: Database, cast: Cast, ring: KeyRing
 ) -> None:
