@@ -12,6 +12,7 @@ from datetime import date, time
 from typing import Annotated
 from uuid import UUID
 
+import python_multipart as python_multipart  # Starlette reads forms with it: missing, it is said at the start.
 from fastapi import Depends, Request
 from starlette.datastructures import UploadFile
 

@@ -26,7 +26,8 @@ PAGES = {
     "pairing": "/pass?code=12345678", "family": "/family", "day": "/school/day", "gates": "/fleet/gates",
     "rules": "/rules", "children": "/family/children", "own-child": "/family/children/{aigerim}",
     "people": "/school/people?class={sunflowers}", "file": "/school/children/{aigerim}", "staff": "/school/staff",
-    "member": "/school/staff/{teacher}", "calendar": "/school/calendar",
+    "member": "/school/staff/{teacher}", "calendar": "/school/calendar", "cards": "/school/people/{mother}/cards",
+    "own-cards": "/family/cards", "account": "/account",
 }  # fmt: skip
 PASS_BYTES_MAX = 20 * 1024  # UX.md, "One stack": budgets over the wire
 PAGE_BYTES_MAX = 25 * 1024

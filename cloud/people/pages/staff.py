@@ -58,7 +58,7 @@ def staff_page(request: Request, actor: SchoolActor, tx: SchoolTx, school: UUID 
         bar=bar_of(actor, here.id),
         given=actor.given,
         members=_members(tx, actor, here),
-        roles={person: [one for one in roles if one.person_id == person] for person in {r.person_id for r in roles}},
+        roles={person: _narrowest(roles, person) for person in {one.person_id for one in roles}},
         classes={one.id: one.name for one in schools.classes(tx, actor.district_id, here.id)},
         words=words,
         powers=POWERS,
@@ -145,6 +145,13 @@ def _members(tx: Transaction, actor: Actor, school: School) -> list[StaffMember]
 
 def _roles(tx: Transaction, actor: Actor, school: School) -> list[GrantedRole]:
     return grants.roles_of_school(tx, actor.district_id, school.id, _today(school))
+
+
+def _narrowest(roles: list[GrantedRole], person_id: UUID) -> list[GrantedRole]:
+    """Return a person's roles, without the school-wide one of which a class is named as well."""
+    mine = [one for one in roles if one.person_id == person_id]
+    in_class = {one.role for one in mine if one.class_id}
+    return [one for one in mine if one.class_id or one.role not in in_class]
 
 
 def _member(tx: Transaction, actor: Actor, person_id: UUID, action: Action) -> tuple[School, StaffMember]:

@@ -1,15 +1,19 @@
 """Pages of people over HTTP, without a browser: who may, whose child, what was typed, what is refused and why."""
 
 import re
+from datetime import timedelta
 from html import unescape
 from uuid import UUID, uuid4
 
 import pytest
 
 from cloud.audit import service as audit
+from cloud.identity import service as identity
 from cloud.kit import clock
 from cloud.people import orders
 from cloud.people import service as people
+from cloud.people.escorts import escorts_of_child
+from cloud.people.model import Tie
 from tests.cloud.pages.conftest import House
 
 RIGHT_TO_LEFT = "Ann\u202egnp.exe"
@@ -100,6 +104,27 @@ def test_an_auditor_reads_and_has_no_form(house: House) -> None:
     page = house.get(file_of(house.cast.minh), house.auditor).text
     assert "<form" not in page and "Orders against" not in page
     assert house.post(f"{file_of(house.cast.minh)}/escorts", house.auditor, data=named("Ann")).status_code == 403
+
+
+def test_s5_2_children_of_two_districts_are_in_one_account(house: House) -> None:
+    """The same login is a person of both districts; the other one's child opens, and its other families' do not."""
+    with house.database.tenant(house.cast.district) as tx:
+        login = identity.login_of_person(tx, house.cast.district, house.cast.father, clock.now())
+    there = house.neighbour
+    with house.database.tenant(there.district) as tx:
+        uncle = people.put_person(tx, there.district, sourced_id="uncle", given="Uncle", family="", language="en",
+                                  login_id=login)  # fmt: skip
+        tie = Tie(there.timur, uncle, "uncle", True, False, True, clock.now().date() - timedelta(days=1))
+        people.tie_guardian(tx, there.district, tie)
+    listed = house.get("/family/children", "father", "family").text
+    assert str(house.cast.aigerim) in listed and str(there.timur) in listed
+    assert house.get(own(there.timur), "father", "family").status_code == 200
+    assert house.get(own(there.minh), "father", "family").status_code == 404
+    answer = house.post(f"{own(there.timur)}/escorts", "father", "family", data=named("Сосед"))
+    assert answer.status_code == 303
+    with house.database.tenant(there.district) as tx:
+        names = [right.given for right in escorts_of_child(tx, there.district, there.timur, clock.now())]
+    assert "Сосед" in names
 
 
 # --- a fresh proof, foreign forms -----------------------------------------------------------------------------------
