@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
+from typing import TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -143,18 +144,28 @@ def custody_rules(
     pairs: dict[tuple[UUID, UUID], list[EscortRow]] = {}
     for row in rows:
         pairs.setdefault((row.child_id, row.person_id), []).append(row)
-    days_of = {(one.child_id, one.person_id): [] for one in calendars}
-    for one in calendars:
-        days_of[one.child_id, one.person_id].append(one)
+    weeks = _by_pair(calendars)
+    otherwise = _by_pair(exceptions)
     rules: set[tuple[int, int, int, int, int]] = set()
     for (child_id, person_id), own in pairs.items():
         child, holder = references.get(child_id), references.get(person_id)
         if child is None or holder is None:
             continue
-        by_bits = _denied_and_asked(own, days_of.get((child_id, person_id), []), exceptions, window)
+        pair = (child_id, person_id)
+        by_bits = _denied_and_asked(own, weeks.get(pair, []), otherwise.get(pair, []), window)
         rules |= {(child, holder, bits, *span) for bits, spans in by_bits.items() for span in _joined(spans)
                   if span[1] > now.timestamp()}  # what is over would still deny where a clock is not to be trusted
     return tuple(CustodyRule(*rule) for rule in sorted(rules))
+
+
+Told = TypeVar("Told", CustodyCalendar, CustodyException)
+
+
+def _by_pair(told: Iterable[Told]) -> dict[tuple[UUID, UUID], list[Told]]:
+    pairs: dict[tuple[UUID, UUID], list[Told]] = {}
+    for one in told:
+        pairs.setdefault((one.child_id, one.person_id), []).append(one)
+    return pairs
 
 
 def _denied_and_asked(

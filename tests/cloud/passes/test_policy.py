@@ -168,3 +168,27 @@ def test_a_rule_that_ends_or_asks_or_has_not_begun_revokes_instead(rule: Custody
 def test_a_list_that_does_not_fit_is_noticed_before_it_is_signed() -> None:
     assert PolicyContent(custody=tuple(CustodyRule(n, 1, 2, 0, 9) for n in range(1, 1000))).fits
     assert not PolicyContent(custody=tuple(CustodyRule(n, 1, 2, 0, 9) for n in range(1, 3000))).fits
+
+
+def test_the_list_of_a_school_of_400_children_keeps_well_within_its_size() -> None:
+    """Every fifth child with weeks in turn, every second with an escort for Tuesdays, every tenth with a dated one."""
+    rows: list[EscortRow] = []
+    calendars: list[CustodyCalendar] = []
+    began = TUESDAY - timedelta(days=9)
+    numbers = {UUID(int=number): number for number in range(1, 4_000)}
+    people = iter(numbers)
+    for number in range(400):
+        child = next(people)
+        for cycle in ((0b0011111, 0b1100000), (0b1100000, 0b0011111)) if number % 5 == 0 else ():
+            parent = next(people)
+            rows.append(EscortRow(child, parent, "may_collect", 127, began, None))
+            monday = date(2026, 8, 31)
+            calendars.append(CustodyCalendar(child, parent, "", "", cycle, monday, False, began.date(), None))
+        if number % 2 == 0:
+            rows.append(EscortRow(child, next(people), "may_collect", 0b10, began, None, False))
+        if number % 10 == 0:
+            rows.append(EscortRow(child, next(people), "may_collect", 127, began, TUESDAY + timedelta(days=3), False))
+        if number % 50 == 0:
+            rows.append(EscortRow(child, next(people), "must_not_collect", 127, began, None, False))
+    made = PolicyContent(custody=custody_rules(rows, numbers, "Asia/Almaty", TUESDAY, calendars))
+    assert made.fits and 500 < len(made.custody) < 1_000
