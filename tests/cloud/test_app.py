@@ -23,7 +23,7 @@ from tests.conftest import PUBLIC_URL
 
 PUBLIC = {
     "/", "/health", "/metrics", "/privacy-at-the-gate", "/pass", "/pass/sw.js", "/pass/manifest.webmanifest",
-    "/sign-out/family",
+    "/sign-out/family", "/rules", "/sign-in", "/letter", "/api/passkeys/enter/start",
 }
 
 

