@@ -32,7 +32,7 @@ def play_card(story: Story) -> Json:
     today = family.today()
     family.comes_on(today)
     story.tell(f"The mother lets grandmother collect on {WEEKDAYS[today]}s. Today is {WEEKDAYS[today]}.")
-    serial, text = _printed_card(story, office)
+    serial, text = _printed_card(story, office, family.children[0])
     story.tell("The office prints grandmother a card: a code on paper, no phone.")
     staff = staff_phone(story, office)
     accepted = _on_her_day(story, family, staff, text)
@@ -93,7 +93,7 @@ class _Family:
 
     def __init__(self, story: Story) -> None:
         self._story, self._mother = story, Visitor(story.stack, MOTHER)
-        self._children = ids_after(self._mother.page("/family/children"), "/family/children/")
+        self.children = ids_after(self._mother.page("/family/children"), "/family/children/")
         self._phone = next(phone for phone in story.stack.phones() if phone.holder == MOTHER)
         self._grandmother = next(
             row["given"] for row in story.stack.district["guardians"] if row["key"] == GRANDMOTHER
@@ -105,7 +105,7 @@ class _Family:
 
     def comes_on(self, weekday: int) -> None:
         """End grandmother's rights and give her others, for one weekday."""
-        for child in self._children:
+        for child in self.children:
             path = f"/family/children/{child}"
             self._mother.prove(path)
             self._mother.send(f"{path}/escorts/{right_of(self._mother.page(path), self._grandmother)}/remove")
@@ -121,9 +121,8 @@ class _Family:
         self._story.must(answer["code"] == "OPEN", f"the mother brings the children in, not {answer['code']}")
 
 
-def _printed_card(story: Story, office: Visitor) -> tuple[str, str]:
+def _printed_card(story: Story, office: Visitor, child: str) -> tuple[str, str]:
     """Issue and print grandmother's card; return its serial and what a camera reads on the paper."""
-    child = _first_child(office)
     person = person_named(story, office, child, GRANDMOTHER)
     path = f"/school/people/{person}/cards"
     office.prove(path)
@@ -133,10 +132,6 @@ def _printed_card(story: Story, office: Visitor) -> tuple[str, str]:
     serial = page.split('href="/school/cards/')[-1].split("/", 1)[0]
     story.must(serial.isalnum(), "the page leads to the printed card")
     return serial, read_paper(office.document(f"/school/cards/{serial}/card.pdf"))
-
-
-def _first_child(office: Visitor) -> str:
-    return next(iter(ids_after(office.page("/school/people?q=Айгерім Ахметова"), "/school/children/")))
 
 
 def person_named(story: Story, office: Visitor, child: str, key: str) -> str:

@@ -28,7 +28,8 @@ ALERT_SECONDS_MAX = 20.0
 def play_order(story: Story, orders: int) -> Json:
     """Play it, then enter so many further orders; return the proof: SQLSTATE, times of the alert and of the lists."""
     office, head = Visitor(story.stack, f"{SCHOOL}-office"), Visitor(story.stack, f"{SCHOOL}-head")
-    child = next(iter(ids_after(office.page("/school/people?q=Айгерім Ахметова"), "/school/children/")))
+    own = ids_after(Visitor(story.stack, FATHER).page("/family/children"), "/family/children/")
+    child = own[0]
     path = f"/school/children/{child}"
     father = person_named(story, office, child, FATHER)
     phone, held = _father(story, office, father)
@@ -49,7 +50,7 @@ def play_order(story: Story, orders: int) -> Json:
     sqlstate = _again(story, office, path, child, father)
     alert_ms = _he_scans(story, phone, held)
     _the_other_child(story, office, phone, held)
-    latency = _measured(story, office, orders)
+    latency = _measured(story, office, own, orders)
     return {"sqlstate": sqlstate, "alert_ms": alert_ms, "order_to_gate_s": round(seconds, 2), **latency}
 
 
@@ -115,12 +116,11 @@ def _the_other_child(story: Story, office: Visitor, phone: Phone, held: HeldPass
     story.tell("For his other child, without an order, all is as ever: staff confirm, green, the door opens.")
 
 
-def _measured(story: Story, office: Visitor, orders: int) -> dict[str, Any]:
-    """Enter further orders against other adults; return how long each took to the gate."""
+def _measured(story: Story, office: Visitor, own: list[str], orders: int) -> dict[str, Any]:
+    """Enter further orders about other families' children; return how long each took to the gate."""
     if not orders:
         return {}
     taken: list[float] = []
-    own = ids_after(office.page("/school/people?q=Ахметов"), "/school/children/")  # the family of this story goes on
     for child in [one for one in ids_after(office.page("/school/people?q=а"), "/school/children/") if one not in own]:
         path = f"/school/children/{child}"
         office.prove(path)

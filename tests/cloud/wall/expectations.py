@@ -17,6 +17,7 @@ PARENTS = frozenset({"mother", "father"})  # of the child in the address
 SCHOOL = DAY | {"officer", "auditor"}
 FLEET = frozenset({"operator"})
 DOORS = {"family": FAMILY, "school": SCHOOL, "fleet": FLEET}
+ANY_DOOR = "any"
 NEIGHBOURS = ("mother", "escort", "teacher", "head", "office", "auditor", "operator")
 
 
@@ -24,7 +25,8 @@ NEIGHBOURS = ("mother", "escort", "teacher", "head", "office", "auditor", "opera
 class Line:
     """may: names answered with yes. others: the word for everybody else behind the same door; without the door's
     session the word is `sign in`. words: exceptions by name. form: fields, `{name}` stands for a thing of the district.
-    door: "" where everybody may come, signed in or not.
+    door: "" where everybody may come, signed in or not; ANY_DOOR: whoever is signed in somewhere.
+    counted: tries are counted for the address, and all these come from one: how it is refused is no matter of roles.
     """
 
     door: str
@@ -34,6 +36,7 @@ class Line:
     form: Mapping[str, str] = field(default_factory=dict)
     json: Mapping[str, object] | None = None
     things: Mapping[str, str] = field(default_factory=dict)  # the word in the address -> which thing of town.py
+    counted: bool = False
     once: bool = False  # the first who may takes it away: for the next one there is nothing
     names_a_thing: bool = False  # the address names something of one district: to the neighbour there is nothing
 
@@ -43,6 +46,8 @@ class Line:
             return self.words[name]
         if not self.door:
             return YES
+        if self.door == ANY_DOOR:
+            return SIGN_IN if name == "nobody" else YES
         role = name.removeprefix("neighbour_")
         if role not in DOORS[self.door]:
             return SIGN_IN
@@ -151,6 +156,37 @@ EXPECTED: dict[str, Line] = {
         (f"POST /api/passkeys/{{door}}/{what}/finish" for what in ("make", "prove")), OPEN
     ),
     "GET /rules": OPEN,
+    "GET /sign-in": OPEN,
+    "POST /sign-in": Line("", counted=True),
+    "GET /letter": OPEN,
+    "POST /letter": Line("", counted=True),
+    "GET /prove/{secret}": Line("family", FAMILY),
+    "POST /prove/{secret}": Line("family", others=NOTHING),
+    "POST /step-up/password": Line("family", FAMILY, counted=True),
+    "POST /api/phone/forget": Line(
+        "family", FAMILY, words=dict.fromkeys([*SCHOOL, *(f"neighbour_{name}" for name in SCHOOL)], YES),
+    ),
+    # --- the own login; the mother's key and session stand in the address
+    "GET /account": Line(ANY_DOOR),
+    "GET /account/first-passkey": Line("family", FAMILY),
+    "POST /account/family/address": Line("family", others=NOTHING),  # there is no mail, and no demonstration
+    "POST /account/family/password": Line("family", FAMILY),
+    "POST /account/family/password/remove": Line("family", frozenset({"mother"}), NOTHING),
+    **dict.fromkeys(
+        (
+            "POST /account/{door}/passkeys/{key_id}/name",
+            "POST /account/{door}/passkeys/{key_id}/remove",
+            "POST /account/{door}/sessions/{session_id}/end",
+        ),
+        Line("family", frozenset({"mother"}), NOTHING, things={"door": "family_door"}, once=True),
+    ),
+    "POST /account/{door}/sign-out-everywhere": Line("fleet", FLEET),
+    "GET /school/people/{person_id}/letter": Line(
+        "school", OFFICE | {"officer"}, NOTHING, things={"person_id": "father"}
+    ),
+    "POST /school/people/{person_id}/letter": Line(
+        "school", OFFICE | {"officer"}, NOTHING, form={"door": "family"}, things={"person_id": "father"}
+    ),
     "GET /step-up": Line("family", FAMILY),
     "POST /step-up/demo": Line("family", others=STEP_UP),  # there is no demonstration here
     "GET /fleet/gates": Line("fleet", FLEET),

@@ -21,7 +21,7 @@ ROWS: tuple[LiteralString, ...] = (
     "INSERT INTO passkey_challenge (challenge_hash, purpose, session_hash, expires_at)"
     " VALUES (%(hash_a)s, 'make', %(hash_b)s, now())",
     "INSERT INTO password (login_id, only_district, hash, changed_at)"
-    " VALUES (%(login)s, %(district)s, '$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA', now())",
+    " VALUES (%(login)s, NULL, '$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA', now())",
     "INSERT INTO sign_in_try (key_hash, tries, since) VALUES (%(hash_c)s, 1, now())",
     "INSERT INTO address_proof (token_hash, login_id, session_hash, email, expires_at)"
     " VALUES (%(hash_d)s, %(login)s, %(hash_e)s, 'mother@example.org', now())",
