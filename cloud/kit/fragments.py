@@ -6,6 +6,7 @@ Not responsible for: notices (kit/live.py), what a page shows, nor who may see i
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from uuid import UUID
@@ -55,9 +56,17 @@ async def _events(
                 for place, html in drawn.items():
                     if sent.get(place) != html:
                         yield event(html)
+                for place in sent.keys() - drawn.keys():
+                    yield event(_emptied(sent[place]))
                 sent = drawn
                 yield ": here\n\n"
                 await _something(queue, concerned)
+
+
+def _emptied(html: str) -> str:
+    """Return what takes the place of a part that is no longer the reader's to see: nothing, under the same id."""
+    root = re.search(r'id="([\w-]+)"', html)
+    return f'<div id="{root[1]}" hidden></div>' if root else ""
 
 
 def event(html: str) -> str:

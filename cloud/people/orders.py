@@ -15,6 +15,7 @@ from cloud.kit.db import RuleBroken, Transaction, many, one_or_none
 from cloud.kit.errors import Refused
 from cloud.kit.ids import new_id
 from cloud.kit.jobs import happened
+from cloud.kit.live import announce
 from cloud.people.escorts import rights_changed
 from cloud.people.model import Order
 from cloud.people.refusals import PeopleRefused
@@ -121,6 +122,7 @@ def impose_order(
         raise _refused(broken) from broken
     rights_changed(tx, district_id, child_id, now)
     happened(tx, "OrderImposed", district_id, order=str(order_id))
+    announce(tx, district_id, "day", [child_id])  # open pages of a family are drawn anew, without a child now hidden
     audit.record(tx, district_id, action="order.impose", by=by, thing="court_order", thing_id=order_id,
                  child_id=child_id, detail={"cut": cut, "hides": int(hides)}, now=now)  # fmt: skip
     return order(tx, district_id, order_id)

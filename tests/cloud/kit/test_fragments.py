@@ -43,6 +43,12 @@ def test_only_what_changed_is_sent_again() -> None:
     assert streamed(drawings, *notices) == [event("<p>1</p>"), event("<p>x</p>"), event("<p>2</p>")]
 
 
+def test_what_is_no_longer_the_readers_to_see_leaves_the_page() -> None:
+    card = '<article class="card" id="child-1"><b id="x">Minh</b></article>'
+    drawings = iter([{"1": card, "2": "<p id=\"child-2\">B</p>"}, {"2": "<p id=\"child-2\">B</p>"}])
+    assert streamed(drawings, Notice(DISTRICT, "day"), REREAD)[2:] == [event('<div id="child-1" hidden></div>')]
+
+
 def test_a_fragment_of_several_lines_is_one_event() -> None:
     assert event("<p>\na\n</p>\n") == "event: fragment\ndata: <p>\ndata: a\ndata: </p>\n\n"
 
