@@ -15,7 +15,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 from markupsafe import Markup
 
-from cloud.attendance import service
+from cloud.attendance import alert_pages, service
 from cloud.attendance.model import DaySheet, FamilyChild, SheetRow
 from cloud.identity.doors import FamilyActor, FamilyTx, SchoolActor, SchoolTx, still_at
 from cloud.identity.may import Action, Thing, may, require
@@ -33,6 +33,7 @@ from cloud.schools.bar import bar_of
 from cloud.schools.model import School
 
 router = APIRouter()
+router.include_router(alert_pages.router)
 
 NEEDS_ME = ("unknown", "expected", "present", "left", "absent")  # UX 7: who needs me comes first.
 
@@ -107,6 +108,7 @@ def day_page(request: Request, actor: SchoolActor, tx: SchoolTx, chosen: Chosen 
         choices=choices,
         chosen=chosen,
         stream=f"/school/day/stream{query}",
+        alerts=alert_pages.hears_of(tx, actor, school),
         **told,
     )
 

@@ -63,7 +63,7 @@ def seen_by_a_camera(card: Card) -> str:
     ppi = PIXELS_A_MODULE / module_mm(code_of(card)) * 25.4
     page = cv2.imdecode(np.frombuffer(picture(card, ppi), np.uint8), cv2.IMREAD_GRAYSCALE)
     assert page is not None
-    [code] = CodeReader(400.0).read(np.asarray(page, np.uint8))
+    [code] = CodeReader().watch(np.asarray(page, np.uint8))
     assert code.is_qr_code and code.text
     return code.text
 
