@@ -264,7 +264,7 @@ def _load_guardian(loading: _Loading, guardian: GuardianPart) -> None:
             child_id, person_id, tie.relation, tie.authority, tie.lives_with, tie.may_collect, loading.first_day
         ))
         if tie.may_collect:
-            people.give_escort_right(loading.tx, loading.district, child_id, person_id, loading.now)
+            people.import_escort(loading.tx, loading.district, child_id, person_id, loading.now)
     sites = dict.fromkeys(loading.child_sites[tie.child] for tie in guardian.children)
     loading.answer["holders"][guardian.key] = {
         str(site): attendance.ref_of(loading.tx, loading.district, site, person_id=person_id) for site in sites

@@ -179,6 +179,23 @@ def give_escort_right(tx: Transaction, district_id: UUID, child_id: UUID, person
     return running or _in_a_slot(tx, district_id, _Wish(child_id, person_id, None, "import", weekdays, now, None), now)
 
 
+def import_escort(tx: Transaction, district_id: UUID, child_id: UUID, person_id: UUID, now: datetime) -> bool:
+    """Let a person collect as an import says, unless somebody decided otherwise; return whether they may.
+
+    What a person ended, and whom an order concerned, no file brings back. Raises PeopleRefused("ESCORTS_FULL").
+    """
+    decided = one(
+        tx, bool,
+        """SELECT EXISTS (SELECT FROM escort_right WHERE district_id = %(district)s AND child_id = %(child)s
+                             AND person_id = %(person)s
+                             AND (kind = 'must_not_collect' OR ended_by IS NOT NULL))""",
+        {"district": district_id, "child": child_id, "person": person_id},
+    )  # fmt: skip
+    if not decided:
+        give_escort_right(tx, district_id, child_id, person_id, now)
+    return not decided
+
+
 def _added(tx: Transaction, district_id: UUID, wish: _Wish, now: datetime) -> EscortRight:
     right_id = _in_a_slot(tx, district_id, wish, now)
     rights_changed(tx, district_id, wish.child_id, now)

@@ -13,7 +13,13 @@ from cloud.kit.db import Transaction
 from cloud.kit.errors import Refused
 from cloud.kit.ids import new_id
 from cloud.people import corrections, custody, queries
-from cloud.people.escorts import end_escort_right, escorts_of_child, give_escort_right, rights_changed
+from cloud.people.escorts import (
+    end_escort_right,
+    escorts_of_child,
+    give_escort_right,
+    import_escort,
+    rights_changed,
+)
 from cloud.people.model import (
     ChildFile,
     ChildInClass,
@@ -27,7 +33,7 @@ from cloud.people.model import (
 )
 from cloud.people.refusals import PeopleRefused
 
-__all__ = ["PeopleRefused", "end_escort_right", "escorts_of_child", "give_escort_right"]
+__all__ = ["PeopleRefused", "end_escort_right", "escorts_of_child", "give_escort_right", "import_escort"]
 
 WORDS_MAX = 5  # of a search; more are not looked for
 ADDRESS_CHARACTERS_MAX = 300  # child_address_length

@@ -10,7 +10,7 @@ import pytest
 
 from cloud.kit.db import Database, RuleBroken, Transaction, many, one
 from cloud.kit.ids import new_id
-from cloud.people import escorts
+from cloud.people import escorts, orders
 from cloud.people import service as people
 from cloud.people.model import NewPerson, Tie
 from cloud.people.refusals import PeopleRefused
@@ -247,6 +247,22 @@ def test_an_ended_right_does_not_run_again(tx: Transaction, home: Home) -> None:
     for change in ("period = tstzrange(lower(period), NULL)", "ended_at = NULL, ended_by = NULL", "period = 'empty'"):
         assert broken(tx, f"UPDATE escort_right SET {change} WHERE id = %s", (right.id,)) == (
             "23001", "escort_right_only_ends")
+
+
+def test_an_import_brings_back_neither_who_was_removed_nor_whom_an_order_concerns(
+    tx: Transaction, home: Home
+) -> None:
+    cast, later = home.cast, NOW + timedelta(hours=1)
+    assert people.import_escort(tx, cast.district, cast.timur, home.grandmother, NOW)
+    assert people.import_escort(tx, cast.district, cast.timur, home.grandmother, NOW), "again changes nothing"
+    [right] = [one for one in escorts.escorts_of_child(tx, cast.district, cast.timur, NOW)
+               if one.person_id == home.grandmother]  # fmt: skip
+    escorts.remove_escort(tx, cast.district, child_id=cast.timur, right_id=right.id, by=cast.mother, now=later)
+    orders.impose_order(tx, cast.district, child_id=cast.aigerim, person_id=cast.father, by=home.office,
+                        evidence=bytes(32), hides=False, until=None, now=later)  # fmt: skip
+    for child, person in ((cast.timur, home.grandmother), (cast.aigerim, cast.father)):
+        assert not people.import_escort(tx, cast.district, child, person, later)
+        assert person not in {one.person_id for one in escorts.escorts_of_child(tx, cast.district, child, later)}
 
 
 # --- races ----------------------------------------------------------------------------------------------------------
