@@ -8,6 +8,8 @@ command -v dpkg-query >/dev/null 2>&1 || {
     exit 1
 }
 missing=""
+# Each line is one word:
+# shellcheck disable=SC2013
 for package in $(grep -v '^#' scripts/packages.txt); do
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
 done
@@ -19,5 +21,6 @@ fi
 echo "portillon: installing$missing" >&2
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq >&2
-# shellcheck disable=SC2086 -- a list of package names, one word each
+# A list of package names, one word each:
+# shellcheck disable=SC2086
 apt-get install -y -qq --no-install-recommends $missing >&2

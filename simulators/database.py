@@ -27,7 +27,8 @@ from urllib.parse import quote
 
 import psycopg
 
-from simulators.processes import ProcessId, WorldFault, end, identify, reap, setting, spawn, tail, unprivileged
+from simulators.debian import debian_folder
+from simulators.processes import ProcessId, WorldFault, end, identify, reap, spawn, tail, unprivileged
 
 KINDS = ("auto", "system", "wheel", "timescale")
 SUPERUSER = "postgres"
@@ -35,8 +36,7 @@ PORT = 5432  # only names the socket file
 SOCKET_PATH_BYTES_MAX = 107  # sun_path on Linux, less its ending zero
 READY_SECONDS_MAX = 30.0
 START_TRIES_MAX = 3
-DEBIAN_RELEASE = "trixie"
-DEBIAN_PACKAGES = "postgresql-17-timescaledb,tzdata"
+DEBIAN_PACKAGES = ("postgresql-17-timescaledb", "tzdata")
 SERVER_SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -330,51 +330,13 @@ def find_wheel() -> Binaries | None:
 
 def make_timescale() -> Binaries | None:
     """Return TimescaleDB's binaries in a Debian folder, made once (half a minute, 450 MB)."""
-    if os.geteuid() != 0 or not shutil.which("mmdebstrap"):
-        raise WorldFault(
-            "A real TimescaleDB needs root (chroot) and mmdebstrap.", "Run `apt-get install mmdebstrap` as root."
-        )
-    root = _cache() / "timescale" / DEBIAN_RELEASE
-    if not (root / "etc" / "portillon-complete").exists():
-        _make_debian(root)
+    if os.geteuid() != 0:
+        raise WorldFault("A real TimescaleDB needs root (chroot).", "Use --database wheel.")
+    root = debian_folder("timescale", DEBIAN_PACKAGES, "--variant=apt")
     folder = Path("/usr/lib/postgresql/17/bin")
     owner = _postgres_of(root)
     prefix = (shutil.which("chroot") or "chroot", f"--userspec={owner}:{owner}", str(root))
     return Binaries("timescale", folder, 17, prefix, None, root)
-
-
-def _make_debian(root: Path) -> None:
-    """Make the folder beside its final place, then rename it: two makers at once do no harm."""
-    root.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(dir=root.parent, prefix="making-"))
-    log = root.parent / "mmdebstrap.log"
-    arguments = ["--variant=apt", f"--include={DEBIAN_PACKAGES}", DEBIAN_RELEASE, str(making / "root"), _mirror()]
-    code = spawn(["mmdebstrap", *arguments], log).wait()
-    if code:
-        shutil.rmtree(making, ignore_errors=True)
-        raise WorldFault(f"mmdebstrap ended with {code}:\n{tail(log)}\n", f"Read {log}.")
-    shutil.rmtree(making / "root" / "var" / "cache" / "apt", ignore_errors=True)
-    (making / "root" / "etc" / "portillon-complete").touch()
-    try:
-        (making / "root").rename(root)
-    except OSError:
-        pass  # another maker was first: use its folder
-    shutil.rmtree(making, ignore_errors=True)
-
-
-def _mirror() -> str:
-    """Return the Debian mirror this machine already uses, from apt's own configuration."""
-    answer = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    for line in answer.stdout.splitlines():
-        address, _, release = line.partition(" ")
-        if address.rstrip("/").endswith("/debian") and "security" not in release:
-            return address
-    raise WorldFault("apt's configuration names no Debian mirror.", "Run `apt-get update`, or use --database wheel.")
 
 
 def _postgres_of(root: Path) -> int:
@@ -383,9 +345,3 @@ def _postgres_of(root: Path) -> int:
         if name == "postgres":
             return int(uid)
     raise WorldFault(f"{root} has no user postgres.", f"Remove {root} and try again.")
-
-
-def _cache() -> Path:
-    """Return the folder of things made once: PORTILLON_CACHE, else .cache in the checkout."""
-    named = setting("PORTILLON_CACHE")
-    return Path(named).absolute() if named else Path(__file__).parent.parent / ".cache"
