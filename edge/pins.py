@@ -267,17 +267,6 @@ class Buzzer:
         self._device.value = 0.5 if hertz else 0
 
 
-def lock_only(settings: DoorSettings, factory: Factory | None = None) -> None:
-    """Drive the strike's pin low and nothing else: for when the process that held it is gone (ExecStopPost)."""
-    own = factory or factory_for(settings.pins)
-    try:
-        DigitalOutputDevice(settings.strike_pin, active_high=True, initial_value=False, pin_factory=own).close()
-    except GPIOZeroError as error:
-        raise PinsFailed(f"the strike's pin cannot be used: {error}") from error
-    finally:
-        own.close()
-
-
 class Pins:
     """Everything the gate moves and listens to, opened together and closed together with the strike locked first."""
 

@@ -213,6 +213,57 @@ def test_two_lamps_cannot_share_a_pin(tmp_path: Path) -> None:
     assert found == {"door.red_pin": "pin 17 is strike_pin already"}
 
 
+def test_a_maglock_without_wired_ways_out_is_refused_with_all_that_is_missing(tmp_path: Path) -> None:
+    found = problems_of(tmp_path, with_line("door", 'lock = "maglock"'))
+    assert found == {
+        "door.exit_wired": "a maglock needs an exit button that cuts the current by wire",
+        "door.fire_wired": "a maglock needs a fire release that cuts the current by wire",
+    }
+    half = with_line("door", 'lock = "maglock"\nexit_wired = true')
+    assert list(problems_of(tmp_path, half)) == ["door.fire_wired"]
+    whole = with_line("door", 'lock = "maglock"\nexit_wired = true\nfire_wired = true')
+    assert load_config(write(tmp_path, whole)).door.lock == "maglock"
+
+
+def test_an_observed_button_is_no_wired_one(tmp_path: Path) -> None:
+    text = with_line("door", 'lock = "maglock"\nexit_pin = 6\nfire_pin = 12')
+    assert list(problems_of(tmp_path, text)) == ["door.exit_wired", "door.fire_wired"]
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('lock = "magnet"', "lock"),
+        ('exit_wired = "yes"', "exit_wired"),
+        ("open_seconds = 0", "open_seconds"),
+        ("open_seconds_longer = 31", "open_seconds_longer"),
+        ("longer_for = [0]", "longer_for"),
+        ("longer_for = [true]", "longer_for"),
+        ("longer_for = 7", "longer_for"),
+        (f"longer_for = {list(range(1, 258))}", "longer_for"),
+        ("held_seconds = 4", "held_seconds"),
+        ("pre_alarm_seconds = 30", "pre_alarm_seconds"),
+        ("exit_seconds = 0", "exit_seconds"),
+        ('unlocked_hours = ["19:00-07:00"]', "unlocked_hours"),
+        ("contact_pin = 28", "contact_pin"),
+        ('contact_open = "open"', "contact_open"),
+        ("exit_pin = 17", "exit_pin"),
+        ("fire_pin = 1.0", "fire_pin"),
+        ('tamper_open = "LOW"', "tamper_open"),
+        ("debounce_ms = 5", "debounce_ms"),
+    ],
+)
+def test_a_setting_of_the_door_that_cannot_be_is_refused(tmp_path: Path, line: str, key: str) -> None:
+    assert list(problems_of(tmp_path, with_line("door", line))) == [f"door.{key}"]
+
+
+def test_the_door_s_times_reach_its_machine_in_milliseconds(tmp_path: Path) -> None:
+    lines = "open_seconds = 12\nlonger_for = [7]\nheld_seconds = 20.5\nexit_pin = 6"
+    door = load_config(write(tmp_path, with_line("door", lines))).door
+    assert (door.times.access, door.times.access_longer, door.times.held) == (12_000, 12_000, 20_500)
+    assert (door.times.exit_observed, door.longer_for) == (True, (7,))
+
+
 @pytest.mark.parametrize(
     "raw",
     [b"", b"\xff\xfe", b"[gate", b"gate = 3", b"x" * 70_000, b"[gate]\nsite = 1\nsite = 2", b"a = " + b"[" * 5000],
