@@ -5,7 +5,7 @@ a teacher who is a parent has two sessions.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum, auto
 from uuid import UUID
 
@@ -78,20 +78,6 @@ class Held:
     role: Role
     school_id: UUID | None = None
     class_id: UUID | None = None
-
-
-@dataclass(frozen=True)
-class Grant:
-    """A granted role with its days: last_day is the first day on which it no longer counts, None while it is open."""
-
-    id: UUID
-    person_id: UUID
-    role: Role
-    school_id: UUID | None
-    class_id: UUID | None
-    first_day: date
-    last_day: date | None
-    granted_by: UUID | None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
-from cloud.identity.model import Door, Grant, OpenSession, PlaceRow, Role, Way
+from cloud.identity.model import Door, OpenSession, PlaceRow, Role, Way
 from cloud.kit.db import Transaction, many, one_or_none
 
 
@@ -123,15 +123,14 @@ def use_link(tx: Transaction, token_hash: bytes, now: datetime) -> OpenedLink | 
 
 
 def insert_grant(tx: Transaction, district_id: UUID, grant_id: UUID, person_id: UUID, role: Role,
-                 school_id: UUID | None, class_id: UUID | None, first_day: date, last_day: date | None,
-                 granted_by: UUID | None, now: datetime | None) -> int:
-    return tx.execute(
-        "INSERT INTO role_grant (district_id, id, person_id, role, school_id, class_id, period, granted_by, granted_at)"
-        " VALUES (%(district)s, %(id)s, %(person)s, %(role)s, %(school)s, %(class)s, daterange(%(first)s, %(last)s),"
-        " %(by)s, %(now)s) ON CONFLICT DO NOTHING",
+                 school_id: UUID | None, class_id: UUID | None, first_day: date) -> None:
+    tx.execute(
+        "INSERT INTO role_grant (district_id, id, person_id, role, school_id, class_id, period)"
+        " VALUES (%(district)s, %(id)s, %(person)s, %(role)s, %(school)s, %(class)s, daterange(%(first)s, NULL))"
+        " ON CONFLICT DO NOTHING",
         {"district": district_id, "id": grant_id, "person": person_id, "role": role, "school": school_id,
-         "class": class_id, "first": first_day, "last": last_day, "by": granted_by, "now": now},
-    ).rowcount
+         "class": class_id, "first": first_day},
+    )
 
 
 def end_grants(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, last_day: date) -> int:
@@ -141,30 +140,6 @@ def end_grants(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, 
         " AND period @> %(last)s AND lower(period) < %(last)s",
         {"district": district_id, "person": person_id, "role": role, "last": last_day},
     ).rowcount
-
-
-def end_grant(tx: Transaction, district_id: UUID, grant_id: UUID, last_day: date, by: UUID) -> Grant | None:
-    """End one grant; one that would begin later, or today, becomes empty. Return it as it was, or None."""
-    return one_or_none(
-        tx, Grant,
-        "UPDATE role_grant SET ended_by = %(by)s, period = CASE WHEN lower(period) < %(last)s"
-        " THEN daterange(lower(period), %(last)s) ELSE 'empty'::daterange END"
-        " WHERE district_id = %(district)s AND id = %(id)s AND NOT isempty(period)"
-        " AND coalesce(upper(period), 'infinity') > %(last)s"
-        " RETURNING id, person_id, role, school_id, class_id, coalesce(lower(period), %(last)s) AS first_day,"
-        " %(last)s::date AS last_day, granted_by",
-        {"district": district_id, "id": grant_id, "last": last_day, "by": by},
-    )
-
-
-def grants_of_school(tx: Transaction, district_id: UUID, school_id: UUID, day: date) -> list[Grant]:
-    return many(
-        tx, Grant,
-        "SELECT id, person_id, role, school_id, class_id, lower(period) AS first_day, upper(period) AS last_day,"
-        " granted_by FROM role_grant WHERE district_id = %(district)s AND school_id = %(school)s"
-        " AND (upper_inf(period) OR upper(period) > %(day)s) ORDER BY role, lower(period), id",
-        {"district": district_id, "school": school_id, "day": day},
-    )
 
 
 def open_sessions(tx: Transaction, login_id: UUID, only_district: UUID | None, own: bytes, now: datetime

@@ -5,15 +5,13 @@ again and again; an unknown, used and expired one answer the same. Not responsib
 passkeys.py, passwords.py and letters.py, which come to this same session. Flows: docs/sign-in.md.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import ClassVar
 from uuid import UUID
 
-from cloud.audit import service as audit
 from cloud.identity import queries
+from cloud.identity.grants import rules_of_roles
 from cloud.identity.model import (
     DEMO_LINK_LIFETIME,
     LINK_LIFETIME,
@@ -22,17 +20,16 @@ from cloud.identity.model import (
     SURE_LIFETIME,
     Actor,
     Door,
-    Grant,
     HeldPhone,
     OpenSession,
     Role,
     Way,
     gather,
 )
-from cloud.kit import clock
-from cloud.kit.db import RuleBroken, Transaction
+from cloud.kit.db import Transaction
 from cloud.kit.errors import N_, Answer, Refused
 from cloud.kit.ids import new_id, new_token, token_hash
+from cloud.kit.jobs import happened
 
 
 class SignInRefused(Refused):
@@ -69,24 +66,6 @@ class SignInRefused(Refused):
             403, N_("You may not make a letter for this person."), N_("Ask the head of the school or the district.")
         ),
     }
-
-
-class RoleRefused(Refused):
-    """A role that is not granted or not ended."""
-
-    answers: ClassVar = {
-        "ROLE_TO_ONESELF": Answer(409, N_("Nobody grants a role to themself."), N_("Ask the district.")),
-        "ROLE_ABOVE": Answer(403, N_("This role is not yours to give or take."), N_("Ask the district.")),
-        "ROLE_LAST_HEAD": Answer(409, N_("A school always has a head."), N_("Name another head first.")),
-        "ROLE_UNKNOWN": Answer(404, N_("This role has ended already."), N_("Reload the page and look.")),
-    }
-
-
-ROLE_RULES = {
-    "role_grant_not_to_oneself": "ROLE_TO_ONESELF", "role_grant_not_above": "ROLE_ABOVE",
-    "role_grant_last_head": "ROLE_LAST_HEAD",
-}
-"""What a broken rule of the database is called for people."""
 
 
 @dataclass(frozen=True)
@@ -207,60 +186,25 @@ def end_open_session(tx: Transaction, actor: Actor, session_id: UUID, now: datet
     return queries.end_session_of(tx, actor.login_id, actor.only_district, session_id, now) == 1
 
 
-# --- granted roles --------------------------------------------------------------------------------------------------
+# --- roles that the system grants -----------------------------------------------------------------------------------
 
 
 def grant_role(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, first_day: date, *,
-               school_id: UUID | None = None, class_id: UUID | None = None, last_day: date | None = None,
-               by: UUID | None = None, now: datetime | None = None) -> None:  # fmt: skip
-    """Grant a role from a day on, until last_day (excluded). Granting what is granted already changes nothing.
+               school_id: UUID | None = None, class_id: UUID | None = None) -> None:  # fmt: skip
+    """Grant a role from a day on, as a seed or a command does; people do it through grants.py.
 
-    by: who grants, recorded in the audit log; None is the system (a seed, a command). Raises RoleRefused: the database
-    knows who may grant what, and that nobody grants to themself.
+    Granting what is granted already changes nothing.
     """
-    now = now or clock.now()
-    grant_id = new_id(now)
-    with _rules_of_roles(tx):
-        granted = queries.insert_grant(
-            tx, district_id, grant_id, person_id, role, school_id, class_id, first_day, last_day, by, now
-        )
-    if granted and by:
-        audit.record(tx, district_id, action="role.grant", by=by, thing="role_grant", thing_id=grant_id,
-                     detail={"role": str(role), "person": str(person_id)}, now=now)  # fmt: skip
+    queries.insert_grant(tx, district_id, new_id(), person_id, role, school_id, class_id, first_day)
 
 
 def end_role(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, last_day: date) -> int:
-    """End the running grants of a role on a day (that day excluded); return how many ended. For the system.
+    """End the running grants of a role on a day (that day excluded); return how many ended.
 
-    Raises RoleRefused("ROLE_LAST_HEAD").
+    Raises GrantRefused("ROLE_LAST_HEAD").
     """
-    with _rules_of_roles(tx):
-        return queries.end_grants(tx, district_id, person_id, role, last_day)
-
-
-def end_grant(tx: Transaction, district_id: UUID, grant_id: UUID, last_day: date, *, by: UUID, now: datetime) -> None:
-    """End one grant on a day (that day excluded). Raises RoleRefused, the last head of a school included."""
-    with _rules_of_roles(tx):
-        ended = queries.end_grant(tx, district_id, grant_id, last_day, by)
-    if ended is None:
-        raise RoleRefused("ROLE_UNKNOWN")
-    audit.record(tx, district_id, action="role.end", by=by, thing="role_grant", thing_id=grant_id,
-                 detail={"role": str(ended.role), "person": str(ended.person_id)}, now=now)  # fmt: skip
-
-
-def roles_of_school(tx: Transaction, district_id: UUID, school_id: UUID, day: date) -> list[Grant]:
-    """Return the grants at a school that run on a day or begin after it."""
-    return queries.grants_of_school(tx, district_id, school_id, day)
-
-
-@contextmanager
-def _rules_of_roles(tx: Transaction) -> Iterator[None]:
-    """Turn what the database says of a grant into words; the transaction goes on."""
-    try:
-        with tx.transaction():
-            yield
-    except RuleBroken as broken:
-        code = ROLE_RULES.get(broken.constraint)
-        if code is None:
-            raise
-        raise RoleRefused(code) from broken
+    with rules_of_roles(tx):
+        ended = queries.end_grants(tx, district_id, person_id, role, last_day)
+    if ended:
+        happened(tx, "RoleEnded", district_id)
+    return ended

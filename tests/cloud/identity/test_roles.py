@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, LiteralString
 from uuid import UUID
 
 import pytest
 
+from cloud.identity import grants
 from cloud.identity import service as identity
+from cloud.identity.grants import GrantRefused
 from cloud.identity.model import Role
-from cloud.identity.service import RoleRefused
 from cloud.kit import clock
 from cloud.kit.db import Database, RuleBroken, many, one
+from cloud.kit.errors import Refused
 from cloud.kit.ids import new_id
 from cloud.people import service as people
 from cloud.schools import service as schools
@@ -32,13 +34,27 @@ def a_person(database: Database, cast: Cast, key: str, role: Role | None = None,
     return made
 
 
+def give(tx: Any, cast: Cast, person: UUID, role: Role, school: UUID | None, by: UUID, since: date = FIRST_DAY) -> UUID:
+    return grants.give_role(
+        tx, cast.district, person_id=person, role=role, school_id=school, class_id=None, first_day=since,
+        last_day=None, by=by, now=clock.now(),
+    )  # fmt: skip
+
+
+def end(tx: Any, cast: Cast, grant: UUID, by: UUID) -> None:
+    now = clock.now()
+    grants.end_grant(
+        tx, cast.district, grant_id=grant, school_id=cast.school, day=now.date(), by=by, now=now
+    )
+
+
 def refused(database: Database, cast: Cast, act: Callable[[Any], object]) -> str:
-    with pytest.raises(RoleRefused) as told, database.tenant(cast.district) as tx:
+    with pytest.raises(GrantRefused) as told, database.tenant(cast.district) as tx:
         act(tx)
     return told.value.code
 
 
-def grants(database: Database, cast: Cast, person: UUID) -> list[tuple[str, UUID]]:
+def held(database: Database, cast: Cast, person: UUID) -> list[tuple[str, UUID]]:
     with database.tenant(cast.district) as tx:
         found = tx.execute("SELECT role, id FROM role_grant WHERE person_id = %s ORDER BY role", (person,)).fetchall()
     return [(row[0], row[1]) for row in found]
@@ -52,15 +68,16 @@ def test_a_head_grants_up_to_head_at_the_own_school_and_no_further(database: Dat
             language="ru",
         )
         for role in (Role.TEACHER, Role.GATE_STAFF, Role.DAY_CARE, Role.OFFICE, Role.HEAD):
-            identity.grant_role(tx, cast.district, clerk, role, FIRST_DAY, school_id=cast.school, by=cast.head)
+            give(tx, cast, clerk, role, cast.school, cast.head)
         lines = many(tx, str, "SELECT action FROM audit_log WHERE by_person = %s", (cast.head,))
-    held = [role for role, _ in grants(database, cast, clerk)]
-    assert held == ["day_care", "gate_staff", "head", "office", "teacher"]
+    roles = [role for role, _ in held(database, cast, clerk)]
+    assert roles == ["day_care", "gate_staff", "head", "office", "teacher"]
     assert lines == ["role.grant"] * 5
     for role, school in ((Role.TEACHER, other), (Role.DISTRICT_OFFICER, None), (Role.AUDITOR, None),
                          (Role.OPERATOR, None), (Role.OPERATOR, cast.school), (Role.TEACHER, None)):
-        assert refused(database, cast, lambda tx, role=role, school=school: identity.grant_role(
-            tx, cast.district, clerk, role, FIRST_DAY, school_id=school, by=cast.head)) == "ROLE_ABOVE"
+        told = refused(database, cast, lambda tx, role=role, school=school: give(
+            tx, cast, clerk, role, school, cast.head))  # fmt: skip
+        assert told == "ROLE_ABOVE"
 
 
 def test_who_is_no_head_and_no_district_officer_grants_nothing(database: Database, cast: Cast) -> None:
@@ -68,69 +85,72 @@ def test_who_is_no_head_and_no_district_officer_grants_nothing(database: Databas
     auditor, officer = (a_person(database, cast, role, role) for role in (Role.AUDITOR, Role.DISTRICT_OFFICER))
     somebody = a_person(database, cast, "somebody")
     for granter in (clerk, auditor, cast.teacher, cast.operator, cast.mother, somebody):
-        assert refused(database, cast, lambda tx, granter=granter: identity.grant_role(
-            tx, cast.district, cast.father, Role.TEACHER, FIRST_DAY, school_id=cast.school, by=granter)) == "ROLE_ABOVE"
+        told = refused(database, cast, lambda tx, granter=granter: give(
+            tx, cast, cast.father, Role.TEACHER, cast.school, granter))  # fmt: skip
+        assert told == "ROLE_ABOVE"
     with database.tenant(cast.district) as tx:
-        identity.grant_role(tx, cast.district, somebody, Role.AUDITOR, FIRST_DAY, by=officer)
-    assert [role for role, _ in grants(database, cast, somebody)] == ["auditor"]
+        give(tx, cast, somebody, Role.AUDITOR, None, officer)
+    assert [role for role, _ in held(database, cast, somebody)] == ["auditor"]
 
 
 def test_a_granter_whose_own_role_ended_grants_nothing(database: Database, cast: Cast) -> None:
     second = a_person(database, cast, "second", Role.HEAD, at=cast.school)
     with database.tenant(cast.district) as tx:
         identity.end_role(tx, cast.district, second, Role.HEAD, FIRST_DAY + timedelta(days=3))
-    assert refused(database, cast, lambda tx: identity.grant_role(
-        tx, cast.district, cast.father, Role.TEACHER, FIRST_DAY, school_id=cast.school, by=second)) == "ROLE_ABOVE"
+    told = refused(database, cast, lambda tx: give(tx, cast, cast.father, Role.TEACHER, cast.school, second))
+    assert told == "ROLE_ABOVE"
 
 
 def test_nobody_grants_a_role_to_themself(database: Database, cast: Cast) -> None:
     officer = a_person(database, cast, "officer", Role.DISTRICT_OFFICER)
     for who in (cast.head, officer):
-        assert refused(database, cast, lambda tx, who=who: identity.grant_role(
-            tx, cast.district, who, Role.OFFICE, FIRST_DAY, school_id=cast.school, by=who)) == "ROLE_TO_ONESELF"
+        told = refused(database, cast, lambda tx, who=who: give(tx, cast, who, Role.OFFICE, cast.school, who))
+        assert told == "ROLE_OWN"
 
 
 def test_the_last_head_of_a_school_stays_until_another_is_named(database: Database, cast: Cast) -> None:
-    [(_, last)] = grants(database, cast, cast.head)
-    day, now = clock.now().date(), clock.now()
-    assert refused(database, cast, lambda tx: identity.end_grant(
-        tx, cast.district, last, day, by=cast.head, now=now)) == "ROLE_LAST_HEAD"
+    [(_, last)] = held(database, cast, cast.head)
+    officer, today = a_person(database, cast, "officer", Role.DISTRICT_OFFICER), clock.now().date()
+    assert refused(database, cast, lambda tx: end(tx, cast, last, cast.head)) == "ROLE_OWN"
+    assert refused(database, cast, lambda tx: end(tx, cast, last, officer)) == "ROLE_LAST_HEAD"
     assert refused(database, cast, lambda tx: identity.end_role(
-        tx, cast.district, cast.head, Role.HEAD, day)) == "ROLE_LAST_HEAD"
+        tx, cast.district, cast.head, Role.HEAD, today)) == "ROLE_LAST_HEAD"
     second = a_person(database, cast, "second", Role.HEAD, at=cast.school)
+    assert refused(database, cast, lambda tx: end(tx, cast, last, cast.teacher)) == "ROLE_ABOVE"
     with database.tenant(cast.district) as tx:
-        identity.end_grant(tx, cast.district, last, day, by=second, now=now)
-        left = identity.roles_of_school(tx, cast.district, cast.school, day)
+        end(tx, cast, last, second)
+        left = grants.roles_of_school(tx, cast.district, cast.school, today)
+        assert one(tx, UUID, "SELECT ended_by FROM role_grant WHERE id = %s", (last,)) == second
     assert [grant.person_id for grant in left if grant.role == Role.HEAD] == [second]
-    assert refused(database, cast, lambda tx: identity.end_grant(
-        tx, cast.district, last, day, by=second, now=now)) == "ROLE_UNKNOWN"
+    with pytest.raises(Refused) as again, database.tenant(cast.district) as tx:
+        end(tx, cast, last, second)
+    assert again.value.code == "NOT_FOUND"
 
 
 def test_two_heads_who_leave_at_once_leave_one_behind(database: Database, cast: Cast) -> None:
     second = a_person(database, cast, "second", Role.HEAD, at=cast.school)
-    both = [grants(database, cast, who)[0][1] for who in (cast.head, second)]
+    officer = a_person(database, cast, "officer", Role.DISTRICT_OFFICER)
+    both = [held(database, cast, who)[0][1] for who in (cast.head, second)]
 
     def leave(grant: UUID) -> str:
         try:
             with database.tenant(cast.district) as tx:
-                identity.end_grant(tx, cast.district, grant, clock.now().date(), by=second, now=clock.now())
-        except RoleRefused as told:
+                end(tx, cast, grant, officer)
+        except GrantRefused as told:
             return told.code
         return "left"
 
     with ThreadPoolExecutor(2) as at_once:
-        assert sorted(at_once.map(leave, both)) in (["ROLE_LAST_HEAD", "left"], ["ROLE_ABOVE", "left"])
+        assert sorted(at_once.map(leave, both)) == ["ROLE_LAST_HEAD", "left"]
     with database.tenant(cast.district) as tx:
         assert one(tx, int, "SELECT count(*) FROM role_grant WHERE role = 'head' AND upper_inf(period)") == 1
 
 
 def test_a_role_granted_by_mistake_today_ends_today(database: Database, cast: Cast) -> None:
-    clerk, today, now = a_person(database, cast, "clerk"), clock.now().date(), clock.now()
+    clerk = a_person(database, cast, "clerk")
     with database.tenant(cast.district) as tx:
-        identity.grant_role(tx, cast.district, clerk, Role.OFFICE, today, school_id=cast.school, by=cast.head)
-    [(_, grant)] = grants(database, cast, clerk)
-    with database.tenant(cast.district) as tx:
-        identity.end_grant(tx, cast.district, grant, today, by=cast.head, now=now)
+        grant = give(tx, cast, clerk, Role.OFFICE, cast.school, cast.head, clock.now().date())
+        end(tx, cast, grant, cast.head)
         assert one(tx, bool, "SELECT isempty(period) FROM role_grant WHERE id = %s", (grant,))
 
 
@@ -143,7 +163,7 @@ CHANGES: tuple[LiteralString, ...] = (
 def test_a_granted_role_is_never_rewritten(database: Database, cast: Cast) -> None:
     clerk = a_person(database, cast, "clerk")
     with database.tenant(cast.district) as tx:
-        identity.grant_role(tx, cast.district, clerk, Role.TEACHER, FIRST_DAY, school_id=cast.school, by=cast.head)
+        give(tx, cast, clerk, Role.TEACHER, cast.school, cast.head)
     for change in CHANGES:
         with pytest.raises(RuleBroken) as broken, database.tenant(cast.district) as tx:
             tx.execute(f"UPDATE role_grant SET {change} WHERE person_id = %s", (clerk,))
