@@ -49,6 +49,22 @@ class Region:
             max(0, self.left - x), max(0, self.top - y), min(width, self.right + x), min(height, self.bottom + y)
         )
 
+    def overlaps(self, other: Region) -> bool:
+        return (
+            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
+        )
+
+    def joined(self, other: Region) -> Region:
+        """The smallest place that holds both."""
+        return Region(
+            min(self.left, other.left), min(self.top, other.top),
+            max(self.right, other.right), max(self.bottom, other.bottom),
+        )  # fmt: skip
+
+    @property
+    def area(self) -> int:
+        return (self.right - self.left) * (self.bottom - self.top)
+
     @property
     def side(self) -> int:
         return min(self.right - self.left, self.bottom - self.top)
@@ -84,8 +100,14 @@ def busiest_regions(luma: Luma) -> list[Region]:
     count, names, boxes, _ = cv2.connectedComponentsWithStats((dense > 0.5 * peak).astype(np.uint8))
     weights = np.bincount(names.ravel(), weights=dense.ravel(), minlength=count)[1:]
     order = [int(at) for at in np.argsort(-weights) if weights[at] > RIVAL_SHARE * weights.max()]
-    boxes = [_symbols_place([int(v) * COARSE_CELL * step for v in boxes[1 + at][:4]], luma) for at in order]
-    return [box for box in boxes if box.side >= REGION_SIDE_MIN]
+    found: list[Region] = []
+    for at in order:
+        place = _symbols_place([int(v) * COARSE_CELL * step for v in boxes[1 + at][:4]], luma)
+        if found and place.overlaps(found[0]):
+            found[0] = found[0].joined(place)  # bands cut one code into places
+        elif place.side >= REGION_SIDE_MIN:
+            found.append(place)
+    return found
 
 
 def _dense_cells(luma: Luma, step: int) -> NDArray[np.float32]:

@@ -77,6 +77,7 @@ class _Look(NamedTuple):
     luma: Luma
     region: Region
     unread: _Unread | None
+    is_whole: bool  # the decoder has seen all of the frame, not this place alone
 
 
 class Reader:
@@ -208,16 +209,15 @@ def _believed(beliefs: symbol.Beliefs, corners: Corners) -> Code | None:
 
 def _whole(look: _Look) -> list[Code]:
     """The whole frame, where only the busiest place was looked at and there is no sign of a code in it."""
-    is_whole = (look.region.right - look.region.left) * (look.region.bottom - look.region.top) == look.luma.size
-    return [] if is_whole or look.unread is not None else _whole_pass(look.luma)[0]
+    return [] if look.is_whole or look.unread is not None else _whole_pass(look.luma)[0]
 
 
 # In the order that paid: what a step reads of the frames that are left, for its milliseconds. Of 122 frames of every
 # distortion that the first pass left, measuring reads 109 in 12 ms each, twice the size 24 in 3 ms, any other fewer
 # than 16; after measuring, twice the size reads two far ones and the others none: they are for what is no pass.
 LADDER: tuple[Step, ...] = (
-    _measure,
     _whole,
+    _measure,
     _treat(frames.half),
     _treat(frames.doubled),
     _treat(frames.sharpened),
@@ -240,11 +240,11 @@ def _ladder(look: _Look) -> tuple[Step, ...]:
 
 
 def _likely_place(luma: Luma) -> Region | None:
-    """The one place where a code may be; None where a frame is small, or more than one place is as busy."""
+    """The one place where a code may be; None where the frame is small, half of it is busy, or more than one place."""
     if luma.size < PLACE_PIXELS_MIN or luma.size > FRAME_PIXELS_FAST_MAX:
         return None
     places = frames.busiest_regions(luma)
-    return places[0] if len(places) == 1 else None
+    return places[0] if len(places) == 1 and places[0].area * 2 < luma.size else None
 
 
 def read_image(path: Path | str, budget_ms: float = IMAGE_BUDGET_MS) -> dict[str, Any]:
@@ -273,19 +273,20 @@ def read_image(path: Path | str, budget_ms: float = IMAGE_BUDGET_MS) -> dict[str
 
 def _first_pass(luma: Luma, place: Region | None) -> tuple[list[Code], _Look | None]:
     """The codes of that place, or of the whole frame; where there are none, what is left to look at."""
+    is_whole = place is None
     if place is None:
         codes, unread = _whole_pass(luma)
     else:
         codes, unread = _decode(np.ascontiguousarray(place.of(luma)), 1.0, (place.left, place.top))
     if codes:
         return codes, None
-    largest = max(unread, key=lambda one: _bounds(one.corners).side, default=None)
-    if largest is not None and (side := _bounds(largest.corners).side) >= CODE_SIDE_MIN:
-        if place is None or side * 3 > place.side * 2:
-            return [], _Look(luma, _bounds(largest.corners).grown(0.12, luma), largest)
     if place is None:
         place = next(iter(frames.busiest_regions(luma)), None)
-    return [], None if place is None else _Look(luma, place, None)
+    largest = max(unread, key=lambda one: _bounds(one.corners).side, default=None)
+    if largest is not None and (side := _bounds(largest.corners).side) >= CODE_SIDE_MIN:
+        if largest.version or place is None or side * 3 > place.side * 2:  # without a version it may be chance
+            return [], _Look(luma, _bounds(largest.corners).grown(0.12, luma), largest, is_whole)
+    return [], None if place is None else _Look(luma, place, None, is_whole)
 
 
 def _whole_pass(luma: Luma) -> tuple[list[Code], list[_Unread]]:

@@ -11,10 +11,11 @@ import segno
 import zxingcpp
 from numpy.typing import NDArray
 
+from edge.frames import busiest_regions
 from edge.reader import Code, Reader
 from protocols.limits import SYMBOLS_PER_FRAME_MAX
 from simulators import films, optics
-from simulators.optics import View, made_up_text, view_of
+from simulators.optics import View, made_up_text, preset, view_of
 
 Luma = NDArray[np.uint8]
 A_PASS = made_up_text(1)
@@ -209,6 +210,13 @@ def test_most_frames_of_each_distortion_are_read_and_none_is_read_wrong(distorti
         assert texts in ([], [text])
         read += bool(texts)
     assert read >= 1, distortion
+
+
+def test_a_code_that_wide_bands_cut_into_places_is_looked_at_as_one() -> None:
+    seed = 3 * 1_000_003 + 3
+    frame = view_of(made_up_text(seed), preset("bands", seed), seed)
+    assert len(busiest_regions(frame)) == 1
+    assert passes_in(Reader(400.0).read(frame)) == [made_up_text(seed)]
 
 
 def test_an_arriving_phone_is_read_within_sixteen_frames() -> None:
