@@ -22,7 +22,7 @@ from protocols.limits import DOCUMENT_BYTES_MAX, DOCUMENT_ITEMS_MAX, POLICY_HORI
 from protocols.passes import Revocations
 
 HORIZON_DAYS = POLICY_HORIZON_SECONDS // 86_400
-ALL_WEEKDAYS = 127
+ANYBODY = 0  # a rule's holder: P-4
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,8 @@ def custody_rules(
     """Return the intervals in which someone may not bring or collect a child, or is asked about, in the site's zone.
 
     rows: of a pair of child and adult all that touch the horizon, or none. No right or an order: denied. A right but
-    not on this weekday, or a calendar that says another day: staff are asked; denied where the calendar denies.
+    not on this weekday, or a calendar that says another day: staff are asked; denied where the calendar denies. While
+    an order runs for a child, staff are asked about everybody.
     """
     window = _Window.at(now, timezone)
     pairs: dict[tuple[UUID, UUID], list[EscortRow]] = {}
@@ -151,6 +152,9 @@ def custody_rules(
         child, holder = references.get(child_id), references.get(person_id)
         if child is None or holder is None:
             continue
+        for row in own:  # I20: a child with an order is let go by staff, whoever comes
+            if row.kind == "must_not_collect":
+                rules.add((child, ANYBODY, RULE_OUT | RULE_ASK, *_life(row, inwards=False)))
         pair = (child_id, person_id)
         by_bits = _denied_and_asked(own, weeks.get(pair, []), otherwise.get(pair, []), window)
         rules |= {(child, holder, bits, *span) for bits, spans in by_bits.items() for span in _joined(spans)

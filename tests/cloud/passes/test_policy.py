@@ -38,13 +38,21 @@ def row(kind: str = "must_not_collect", weekdays: int = 127, starts: datetime | 
 
 def rules(*rows: EscortRow, now: datetime = TUESDAY, zone: str = "Asia/Almaty", bits: int = OUT
           ) -> list[tuple[int, int]]:  # fmt: skip
-    made = custody_rules(rows, NUMBERS, zone, now)
+    made = [rule for rule in custody_rules(rows, NUMBERS, zone, now) if rule.holder]
     assert all((rule.child, rule.holder, rule.bits) == (71, 52, bits) for rule in made)
     return [(rule.from_, rule.to) for rule in made]
 
 
 def test_an_order_with_no_end_outlives_the_list_that_carries_it() -> None:
     assert rules(row(starts=TUESDAY)) == [(0, UINT32_MAX)]
+
+
+def test_while_an_order_runs_staff_let_the_child_go_whoever_comes() -> None:
+    end = datetime(2026, 9, 3, tzinfo=UTC)
+    made = custody_rules([row(starts=TUESDAY, ends=end)], NUMBERS, "UTC", TUESDAY)
+    [rule] = [rule for rule in made if not rule.holder]
+    assert (rule.child, rule.bits, rule.from_, rule.to) == (
+        71, OUT | ASK, int(TUESDAY.timestamp()), int(end.timestamp()))  # fmt: skip
 
 
 def test_an_order_that_ends_gives_no_right_back() -> None:
@@ -62,7 +70,7 @@ def test_a_guardian_under_an_order_may_bring_the_child_and_another_escort_may_no
 
 
 def test_an_order_that_hides_the_child_refuses_bringing_as_well() -> None:
-    made = custody_rules([row(starts=TUESDAY, hides=True)], NUMBERS, "UTC", TUESDAY)
+    made = [rule for rule in custody_rules([row(starts=TUESDAY, hides=True)], NUMBERS, "UTC", TUESDAY) if rule.holder]
     begins = int(TUESDAY.timestamp())
     assert [(rule.bits, rule.from_, rule.to) for rule in made] == [
         (OUT, 0, UINT32_MAX), (OUT | IN, begins, UINT32_MAX)]  # fmt: skip

@@ -125,12 +125,16 @@ def with_guardian(calendar: CustodyCalendar, exceptions: tuple[CustodyException,
     return f"{calendar.cycle[week]:07b}"[6 - (day - at).days] == "1"
 
 
+def nobody(child: int) -> None:
+    """Nobody was seen today: custody does not ask about presence."""
+
+
 def gate_says(world: World, perms: int, direction: int, at: datetime, *, revoked: bool, policy: PolicyList) -> str:
     """What a gate with this list answers a holder whose credential has these permissions."""
     if revoked or not perms & direction:
         return "no"
     request = Request(52, direction, ((71, perms),))
-    answer = custody_says(71, request, Circumstances(at.timestamp(), Hours(UTC), lambda child: None, policy))
+    answer = custody_says(71, request, Circumstances(at.timestamp(), Hours(UTC), nobody, policy))
     return {None: "yes", Reason.CUSTODY: "no", Reason.STAFF_CONFIRM: "ask"}[answer]
 
 
@@ -158,4 +162,8 @@ def test_the_compiled_list_says_what_the_rights_the_calendar_and_the_orders_say(
                 assert said == "no"
             else:
                 assert said == allowed, (at, direction)
+        ordered = any(covers(row, at) for row in world.rows if row.kind == "must_not_collect")
+        known = Circumstances(at.timestamp(), Hours(UTC), nobody, policy)
+        asked = custody_says(71, Request(53, OUT, ((71, 3),)), known)
+        assert asked == (Reason.STAFF_CONFIRM if ordered else None), "I20: somebody else's pass, the same child"
     assert PolicyContent(custody=rules).fits

@@ -128,9 +128,9 @@ def test_an_order_reaches_the_list_and_leaves_the_card_for_other_children(
                             evidence=bytes(32), hides=False, until=None, now=clock.now())  # fmt: skip
     worker.settle()
     listed = policy(database, cast, ring)
-    [rule] = listed.custody
     father, aigerim = number_of(database, cast, person=cast.father), number_of(database, cast, child=cast.aigerim)
-    assert (rule.child, rule.holder, rule.bits, rule.to) == (aigerim, father, 2, 2**32 - 1)
+    assert [(rule.child, rule.holder, rule.bits, rule.to) for rule in listed.custody] == [
+        (aigerim, 0, 6, 2**32 - 1), (aigerim, father, 2, 2**32 - 1)]  # staff are asked about everybody, he is denied
     assert listed.revocations.ctis == set()
 
 
