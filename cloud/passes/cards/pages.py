@@ -1,7 +1,7 @@
 """Pages of printed cards and paired phones: what the office gives out, and what a family has.
 
 Responsible for: `/school/people/{id}/cards` (cards and phones of one adult: issue, print, replace, block, invite a
-phone, take one away), `/school/cards` (a found card by its number), `/family/cards` (own cards, report one lost).
+phone, take one away), `/school/cards` (all that run; a found one by its number), `/family/cards` (own ones, lost ones).
 What gives a card or a phone asks for a fresh proof of who is there; what blocks one does not: it must be quick.
 Not responsible for: any rule of cards (service.py) nor the pass page on a phone (cloud/passes/pages.py).
 """
@@ -105,7 +105,7 @@ def block_card(actor: SchoolActor, tx: SchoolTx, serial: str) -> Response:
 
 @router.get("/school/cards")
 def find_card(request: Request, actor: SchoolActor, tx: SchoolTx, number: str = "") -> Response:
-    """Lead from the number on a found card to its holder; a wrong number is said, not guessed."""
+    """List the cards that run, and lead from the number on a found one to its holder; a wrong number is said."""
     schools = _schools(tx, actor, Action.REVOKE_CARD)
     serial = typed_serial(number)
     found = _found(tx, actor, schools, serial) if serial else None
@@ -114,8 +114,10 @@ def find_card(request: Request, actor: SchoolActor, tx: SchoolTx, number: str = 
     problem = "" if not number else N_("No card has this number.") if serial else N_("This number is mistyped.")
     return page(
         request, "passes/find_card.html", reader_of(request, actor.language), 404 if problem else 200,
-        given=actor.given, school=schools[0], bar=bar_of(actor, schools[0].id), problem=problem,
+        given=actor.given, school=schools[0], bar=bar_of(actor, schools[0].id), problem=problem, now=clock.now(),
         typed=number[:TYPED_CHARACTERS_MAX],
+        running=[card for site in sorted({school.site for school in schools})
+                 for card in cards.running_cards(tx, actor.district_id, site, clock.now())],
     )  # fmt: skip
 
 

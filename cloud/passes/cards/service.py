@@ -41,6 +41,11 @@ def cards_of_person(tx: Transaction, district_id: UUID, person_id: UUID) -> list
     return queries.cards(tx, district_id, person_id=person_id)
 
 
+def running_cards(tx: Transaction, district_id: UUID, site: int, now: datetime) -> list[Card]:
+    """Return every card that runs at a site, newest first."""
+    return [card for card in queries.cards(tx, district_id, running_at=site) if card.runs(now)]
+
+
 def card_of_serial(tx: Transaction, district_id: UUID, serial: str) -> Card:
     """Return a card by its eight stored characters. Raises Refused("NOT_FOUND")."""
     well_formed = len(serial) == SERIAL_CHARACTERS and set(serial) <= set(SERIAL_LETTERS)
@@ -77,7 +82,7 @@ def card_pdf(
     tx: Transaction, ring: KeyRing, district_id: UUID, person_id: UUID, site: int, by: UUID | None, now: datetime
 ) -> bytes:
     """Return the page with this person's card, issued now if none runs. Raises as issue_card and print_card."""
-    running = [card for card in queries.cards(tx, district_id, person_id=person_id, running_at=site) if card.runs(now)]
+    running = [card for card in running_cards(tx, district_id, site, now) if card.person_id == person_id]
     card = running[0] if running else issue_card(tx, ring, district_id, person_id, site, by, now)
     return print_card(tx, district_id, card.serial, by, now)
 

@@ -84,7 +84,12 @@ def test_a_found_card_leads_to_its_holder_and_a_mistyped_number_is_said(
     with database.tenant(cast.district) as tx:
         card = cards.issue_card(tx, ring, cast.district, cast.mother, cast.site, None, clock.now())
     at_the(Door.SCHOOL, web, database, cast, cast.head)
-    assert web.get("/school/cards").status_code == 200
+    listed = web.get("/school/cards")
+    assert listed.status_code == 200 and shown(card.serial) in listed.text
+    with database.tenant(cast.district) as tx:
+        ended = cards.issue_card(tx, ring, cast.district, cast.father, cast.site, None, clock.now())
+        cards.take_back(tx, cast.district, ended.serial, None, clock.now())
+    assert shown(ended.serial) not in web.get("/school/cards").text
     found = web.get("/school/cards", params={"number": shown(card.serial).lower()})
     assert found.headers["location"] == f"/school/people/{cast.mother}/cards"
     for number in ("K7MP-2QXR-S", "K7MP-2QXR-T", "'; DROP", "\0", "9" * 5000):
