@@ -1,7 +1,7 @@
 """Takes the pictures of the documentation from the running product: `python scripts/screenshots.py`.
 
-A demo of its own in a folder of its own, a morning played, then Chromium before the tour, the pass, the day sheet and
-the gates. Nothing is drawn by hand; whoever changes a page runs this again and looks.
+A demo of its own in a folder of its own, a morning played, then Chromium before the tour, the pass, the day sheet,
+the gates, and the pages of people. Nothing is drawn by hand; whoever changes a page runs this again and looks.
 """
 
 import json
@@ -80,6 +80,22 @@ def take_all(browser: Browser, stack: Stack, links: dict[str, str]) -> None:
         page.goto(links[who])
         page.wait_for_timeout(1000)
         take(page, name)
+    take_people(browser, stack, links)
+
+
+def take_people(browser: Browser, stack: Stack, links: dict[str, str]) -> None:
+    """The parent's own child, and the same child's file as the head reads it."""
+    phone = a_page(browser, PHONE, "light")
+    phone.goto(links["parent"])
+    phone.goto(f"{stack.web_url}/family/children")
+    phone.locator(".rows a").first.click()
+    phone.locator("#escorts").wait_for()
+    take(phone, "who-may-collect")
+    child = phone.url.rpartition("/")[2]
+    office = a_page(browser, DESK, "light")
+    office.goto(links["head"])
+    office.goto(f"{stack.web_url}/school/children/{child}")
+    take(office, "child-file")
 
 
 def a_page(browser: Browser, size: tuple[int, int], scheme: str) -> Page:
