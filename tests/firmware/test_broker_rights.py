@@ -1,0 +1,326 @@
+"""The broker as firmware_config sets it up, a real Mosquitto: each gate writes and reads its own topics, no other."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from paho.mqtt.enums import CallbackAPIVersion
+
+from protocols import topics
+from tests.edge.line import MOSQUITTO, free_port, until
+from tests.edge.test_broker_tls import FROM, UNTIL, Authority
+from tests.firmware.target import SOURCE
+
+pytestmark = pytest.mark.serial
+PLACE = "/etc/mosquitto/portillon"
+GATES = (("demo", 101, 11), ("demo", 101, 12), ("demo", 102, 21), ("other", 201, 31))
+OURS = GATES[0]
+REVOKED = ("demo", 101, 13)
+NOT_AUTHORISED = 135
+STARTED_SECONDS = 10.0
+
+Gate = tuple[str, int, int]
+
+
+def may_write(gate: Gate) -> set[str]:
+    return {topics.up(*gate, leaf) for leaf in topics.UP} | {topics.seen(*gate)}
+
+
+def may_read(gate: Gate) -> set[str]:
+    district, site, _ = gate
+    own = {topics.down(*gate, leaf) for leaf in topics.DOWN}
+    of_site = {topics.site_down(district, site, leaf) for leaf in topics.SITE_DOWN}
+    return own | of_site | {topics.seen(*other) for other in GATES if other[:2] == gate[:2]}
+
+
+def every_topic() -> set[str]:
+    return set().union(*(may_write(gate) | may_read(gate) for gate in GATES))
+
+
+def acl(registry: str, folder: Path = SOURCE / "broker") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["sh", str(folder / "make-acl")], input=registry, capture_output=True, text=True, check=False)
+
+
+@dataclass
+class Party:
+    """One client of the broker, with what it heard and what was answered to what it published."""
+
+    client: mqtt.Client
+    heard: list[str] = field(default_factory=list)
+    answers: dict[int, int] = field(default_factory=dict)
+    connected: threading.Event = field(default_factory=threading.Event)
+    gone: threading.Event = field(default_factory=threading.Event)
+    subscribed: threading.Event = field(default_factory=threading.Event)
+
+    def publish(self, *wanted: str) -> dict[str, int]:
+        """Return the broker's answer to each publication: 0 or 16 taken, 135 refused."""
+        sent = {topic: self.client.publish(topic, b"?", qos=1).mid for topic in wanted}
+        until(lambda: set(sent.values()) <= self.answers.keys())
+        return {topic: self.answers[mid] for topic, mid in sent.items()}
+
+
+class Broker:
+    """Mosquitto with the configuration of firmware_config, its paths and ports moved to a folder of the test."""
+
+    def __init__(self, folder: Path, settings: str, rights: str) -> None:
+        for above in (folder, *folder.parents):
+            if above.stat().st_mode & 0o005 == 0:  # pytest's own folders, which Mosquitto's user may not pass
+                above.chmod(0o755)
+        self.authority = Authority(folder, "gates-ca")
+        self.folder, self.port, self.loopback = folder, free_port(), free_port()
+        certificate, key = self.authority.issue("broker")
+        certificate.rename(folder / "broker.pem")
+        key.rename(folder / "broker.key")
+        self.certificates = {gate: self.authority.issue(topics.client_id(*gate[1:])) for gate in (*GATES, REVOKED)}
+        (folder / "revoked.pem").write_bytes(self._revocations(self.certificates[REVOKED][0]))
+        (folder / "acl").write_text(rights)
+        settings = settings.replace(PLACE, str(folder)).replace("listener 8883", f"listener {self.port} 127.0.0.1")
+        (folder / "mosquitto.conf").write_text(settings.replace("listener 1883", f"listener {self.loopback}"))
+        for name in ("acl", "revoked.pem", "mosquitto.conf"):
+            (folder / name).chmod(0o644)
+
+    def _revocations(self, certificate: Path) -> bytes:
+        serial = x509.load_pem_x509_certificate(certificate.read_bytes()).serial_number
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(FROM).build()
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self.authority.certificate.subject)
+        signed = (
+            builder.last_update(FROM)
+            .next_update(UNTIL - datetime.timedelta(days=1))
+            .add_revoked_certificate(entry)
+            .sign(self.authority._key, hashes.SHA256())
+        )
+        return signed.public_bytes(serialization.Encoding.PEM)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        process = subprocess.Popen(
+            [MOSQUITTO, "-c", str(self.folder / "mosquitto.conf")], stderr=subprocess.PIPE, text=True
+        )
+        try:
+            until(lambda: process.poll() is not None or self._answers(), STARTED_SECONDS)
+            assert process.poll() is None, "Mosquitto does not take this configuration"
+            yield
+        finally:
+            process.kill()
+            process.communicate()
+
+    def _answers(self) -> bool:
+        with socket.socket() as one, socket.socket() as other:
+            return not one.connect_ex(("127.0.0.1", self.port)) and not other.connect_ex(("127.0.0.1", self.loopback))
+
+    @contextmanager
+    def party(self, gate: Gate | None, *, calls_itself: str = "", certificate: bool = True) -> Iterator[Party]:
+        """A gate by its certificate, or the cloud by the loopback (None); subscribed to everything there is."""
+        name = calls_itself or (topics.client_id(*gate[1:]) if gate else "")
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=mqtt.MQTTv5)
+        party = Party(client)
+        if gate is not None:
+            chain, key = (str(file) if certificate else None for file in self.certificates[gate])
+            client.tls_set(str(self.authority.file), chain, key)
+        client.on_connect = lambda *words: (party.gone if words[3].is_failure else party.connected).set()
+        client.on_disconnect = lambda *words: party.gone.set()
+        client.on_connect_fail = lambda *words: party.gone.set()
+        client.on_message = lambda _client, _data, message: party.heard.append(message.topic)
+        client.on_publish = lambda _client, _data, mid, reason, _more: party.answers.__setitem__(mid, reason.value)
+        client.on_subscribe = lambda *words: party.subscribed.set()
+        try:
+            client.connect("127.0.0.1", self.loopback if gate is None else self.port)
+        except (ssl.SSLError, OSError):
+            party.gone.set()
+        client.loop_start()
+        try:
+            until(lambda: party.connected.is_set() or party.gone.is_set())
+            if party.connected.is_set():
+                client.subscribe("#", qos=1)
+                until(lambda: party.subscribed.is_set() or party.gone.is_set())
+            yield party
+        finally:
+            client.disconnect()
+            client.loop_stop()
+
+
+def registry() -> str:
+    return "".join(f"{district} {site} {gate}\n" for district, site, gate in (*GATES, REVOKED))
+
+
+SETTINGS = (SOURCE / "broker/mosquitto.conf").read_text()
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    made = Broker(tmp_path_factory.mktemp("broker"), SETTINGS, acl(registry()).stdout)
+    with made.running():
+        yield made
+
+
+@pytest.mark.parametrize("gate", GATES, ids=str)
+def test_a_gate_writes_its_own_topics_and_is_refused_every_other(broker: Broker, gate: Gate) -> None:
+    with broker.party(gate) as party:
+        answers = party.publish(*sorted(every_topic()), "portillon", "$SYS/broker/version")
+    taken = {topic for topic, answer in answers.items() if answer != NOT_AUTHORISED}
+    assert taken == may_write(gate)
+
+
+def test_a_gate_that_subscribes_to_everything_hears_its_own_topics_and_no_other(broker: Broker) -> None:
+    with ExitStack() as stack:
+        parties = {gate: stack.enter_context(broker.party(gate)) for gate in GATES}
+        cloud = stack.enter_context(broker.party(None))
+        downwards = sorted(topic for topic in every_topic() if "/dn/" in topic)
+        answers = cloud.publish(*downwards)
+        assert set(answers.values()) <= {0, 16}
+        for gate, party in parties.items():
+            party.publish(*sorted(may_write(gate)))
+        for gate, party in parties.items():
+            until(lambda party=party, gate=gate: set(party.heard) >= may_read(gate))
+            assert set(party.heard) == may_read(gate)
+        up = {topic for gate in GATES for topic in may_write(gate)}
+        until(lambda: set(cloud.heard) >= up)
+
+
+def test_the_cloud_writes_no_gates_words(broker: Broker) -> None:
+    with broker.party(None) as cloud:
+        assert set(cloud.publish(topics.up(*OURS, topics.EVENTS), topics.seen(*OURS)).values()) == {NOT_AUTHORISED}
+
+
+def test_a_gate_that_takes_anothers_name_is_still_itself_and_pushes_nobody_off(broker: Broker) -> None:
+    sister = GATES[1]
+    with broker.party(OURS) as ours, broker.party(sister, calls_itself=topics.client_id(*OURS[1:])) as thief:
+        assert thief.connected.is_set()
+        answers = thief.publish(topics.up(*OURS, topics.EVENTS), topics.up(*sister, topics.EVENTS))
+        assert answers[topics.up(*OURS, topics.EVENTS)] == NOT_AUTHORISED
+        assert answers[topics.up(*sister, topics.EVENTS)] != NOT_AUTHORISED
+        assert not ours.gone.is_set()
+        assert ours.publish(topics.up(*OURS, topics.EVENTS))
+
+
+def test_a_revoked_certificate_and_none_at_all_are_refused(broker: Broker) -> None:
+    with broker.party(REVOKED) as revoked, broker.party(OURS, certificate=False) as nobody:
+        until(lambda: revoked.gone.is_set() and nobody.gone.is_set())
+        assert not revoked.connected.is_set() and not nobody.connected.is_set()
+
+
+def test_a_gate_that_left_the_registry_has_no_right_left(tmp_path: Path) -> None:
+    made = Broker(tmp_path, SETTINGS, acl("demo 101 12\n").stdout)
+    with made.running(), made.party(OURS) as gone:
+        assert set(gone.publish(*sorted(may_write(OURS))).values()) == {NOT_AUTHORISED}
+
+
+# --- a wrong setting is noticed -----------------------------------------------------------------------------------
+
+
+def holes(broker: Broker) -> set[str]:
+    """What this broker lets happen that it must not, or does not let happen that it must."""
+    found: set[str] = set()
+    sister = GATES[1]
+    with broker.running(), ExitStack() as stack:
+        enter = stack.enter_context
+        ours, cloud = enter(broker.party(OURS)), enter(broker.party(None))
+        if not ours.connected.is_set():
+            return {"a gate cannot come in"}
+        for topic, answer in ours.publish(*sorted(every_topic())).items():
+            if (answer != NOT_AUTHORISED) != (topic in may_write(OURS)):
+                found.add(f"writing {topic}: {answer}")
+        if set(cloud.publish(*(t for t in every_topic() if "/dn/" in t)).values()) - {0, 16}:
+            found.add("the cloud cannot write")
+        if found:
+            return found
+        thief = enter(broker.party(sister, calls_itself=topics.client_id(*OURS[1:])))
+        last = topics.down(*OURS, topics.RESPONSE)
+        heard = ours.heard.count(last)
+        cloud.publish(last)  # what it may not hear was sent before this
+        until(lambda: ours.heard.count(last) > heard or ours.gone.is_set())
+        found |= {f"reading {topic}" for topic in set(ours.heard) - may_read(OURS)}
+        found |= {"a name was taken"} if ours.gone.is_set() or not thief.connected.is_set() else set()
+        found |= {"a revoked certificate came in"} if enter(broker.party(REVOKED)).connected.is_set() else set()
+        nobody = enter(broker.party(OURS, certificate=False))
+        found |= {"nobody came in"} if nobody.connected.is_set() else set()
+    return found
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {
+            "require_certificate true": "false",
+            "allow_anonymous false": "true",
+            "use_identity_as_username true": "false",
+        },
+        {"use_username_as_clientid true": "false"},
+        {"use_identity_as_username true": "false"},
+        {f"crlfile {PLACE}/revoked.pem": ""},
+        {f"acl_file {PLACE}/acl": ""},
+    ],
+    ids=str,
+)
+def test_a_wrong_setting_of_the_broker_opens_a_hole_that_is_found(tmp_path: Path, words: dict[str, str]) -> None:
+    settings = SETTINGS
+    for right, wrong in words.items():
+        assert right in settings
+        settings = settings.replace(right, f"{right.split()[0]} {wrong}" if wrong else "", 1)
+    assert holes(Broker(tmp_path, settings, acl(registry()).stdout))
+
+
+@pytest.mark.parametrize("wrong", ["use_identity_as_usernam true", "listener", "require_certificate perhaps"])
+def test_a_word_that_mosquitto_does_not_know_is_found(tmp_path: Path, wrong: str) -> None:
+    broker = Broker(tmp_path, f"{SETTINGS}\n{wrong}\n", acl(registry()).stdout)
+    with pytest.raises(AssertionError, match="does not take this configuration"), broker.running():
+        raise ValueError("it started")
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong"),
+    [
+        ("acl.gate", "@GATE@/up/ev", "@GATE@/up/evt"),
+        ("acl.gate", "seen/@GATE@", "seen/+"),
+        ("acl.gate", "topic write portillon/1/@DISTRICT@/@SITE@/@GATE@/up/st", "topic portillon/1/@DISTRICT@/@SITE@/#"),
+        ("acl.gate", "user @SITE@-@GATE@", "user @GATE@"),
+        ("acl.gate", "topic read portillon/1/@DISTRICT@/@SITE@/@GATE@/dn/#", "topic read portillon/1/@DISTRICT@/#"),
+        ("acl.head", "topic readwrite portillon", "topic read portillon"),
+    ],
+)
+def test_a_wrong_line_of_the_rights_is_found(tmp_path: Path, file: str, right: str, wrong: str) -> None:
+    folder = tmp_path / "wrong"
+    folder.mkdir()
+    for name in ("make-acl", "acl.head", "acl.gate"):
+        before = (SOURCE / "broker" / name).read_text()
+        assert name != file or right in before
+        (folder / name).write_text(before.replace(right, wrong) if name == file else before)
+    assert holes(Broker(tmp_path, SETTINGS, acl(registry(), folder).stdout))
+
+
+def test_the_broker_that_firmware_config_describes_has_no_hole(tmp_path: Path) -> None:
+    assert holes(Broker(tmp_path, SETTINGS, acl(registry()).stdout)) == set()
+
+
+# --- the list of rights is made from a registry that is not trusted -----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["demo 101", "demo 101 11 x", "Demo 101 11", "demo 0 11", "demo 101 +", "demo # 11", "demo/x 101 11", "& 101 11",
+     "demo 101 99999999999", "demo 101 11\tuser", "-" * 33 + " 101 11", "démo 101 11", "demo 101 11;reboot"],
+)  # fmt: skip
+def test_a_line_that_names_no_gate_makes_no_list_at_all(line: str) -> None:
+    done = acl(f"demo 101 12\n{line}\ndemo 101 14\n")
+    assert done.returncode == 1 and done.stdout == ""
+    assert "not a gate" in done.stderr
+
+
+def test_the_list_is_made_of_every_line_the_last_one_too() -> None:
+    made = acl("demo 101 11\n\ndemo 101 12")
+    assert made.returncode == 0
+    assert re.findall(r"^user (.*)$", made.stdout, re.MULTILINE) == ["101-11", "101-12"]
+    assert "@" not in made.stdout
