@@ -22,10 +22,11 @@ done
 [ -z "$root" ] || exit 0
 
 systemd-sysusers
-systemd-tmpfiles --create
 systemctl daemon-reload
+systemctl enable --now var-lib-portillon.mount
+systemd-tmpfiles --create
 udevadm control --reload
 systemctl enable nftables.service chrony.service NetworkManager.service
-systemctl enable var-lib-portillon.mount portillon-gate.path portillon-gate.service portillon-again.timer
+systemctl enable portillon-gate.path portillon-gate.service portillon-again.timer
 systemctl disable --now wpa_supplicant.service bluetooth.service avahi-daemon.service 2>/dev/null || true
 systemctl mask getty@tty1.service
