@@ -136,6 +136,7 @@ class Broker:
         self._receipts: deque[bytes] = deque(maxlen=RECEIPTS_MAX)
         self._firsts: dict[int, int] = {}  # mid -> first seq of the segment it carries
         self._publications: deque[tuple[str, bytes, int | None]] = deque(maxlen=NOTES_MAX)
+        self._notes: deque[tuple[float, bytes]] = deque(maxlen=NOTES_MAX)  # our own, with when they were told
         self._telemetry_at = 0.0
         self._full_until = 0.0
         self._up = False
@@ -168,11 +169,22 @@ class Broker:
             self._woken.notify()
 
     def tell_sisters(self, note: bytes) -> None:
-        """Publish a KS1 to the other gates of the site; dropped where the broker is not there."""
+        """Publish a KS1 to the other gates of the site; where the broker is not there, when it is, for two minutes."""
+        self._notes.append((time.monotonic(), note))
         if self._up:
-            own = topics.seen(self._place.district, self._place.site, self._place.gate)
-            self._publications.append((own, note, SEEN_EXPIRY_SECONDS))
-            self.wake()
+            self._publish_note(note, SEEN_EXPIRY_SECONDS)
+
+    def _publish_note(self, note: bytes, expiry_seconds: int) -> None:
+        own = topics.seen(self._place.district, self._place.site, self._place.gate)
+        self._publications.append((own, note, expiry_seconds))
+        self.wake()
+
+    def _tell_sisters_again(self, now: float) -> None:
+        """All notes of the last two minutes: what two gates did alone, one of them hears of now (P10)."""
+        for told_at, note in list(self._notes):
+            left = int(SEEN_EXPIRY_SECONDS - (now - told_at))
+            if left > 0:
+                self._publish_note(note, left)
 
     def announce(self) -> None:
         """Publish the birth again: documents or the mode have changed."""
@@ -334,6 +346,7 @@ class Broker:
         elif what == "subscribed":
             self._health.fault("broker", value)
             self._set_up(True)
+            self._tell_sisters_again(now)
         elif what == "connected":
             self._firsts.clear()
             self._outbox.reconnected()

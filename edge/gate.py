@@ -11,7 +11,7 @@ from dataclasses import replace
 from edge.alarms import Alarms
 from edge.decision import NEWS, Answers, Decision, Draft, GateSettings, StaffAnswer, draft_of
 from edge.memory import Acceptance, Memory, Saved
-from edge.roster import UNTRUSTED, Roster
+from edge.roster import NTP, UNTRUSTED, Roster
 from edge.sight import Sight
 from edge.view import Symbol, View
 from edge.waiting import Waiting, WaitingRoom
@@ -131,9 +131,16 @@ class Gate:
             events = self._double_use(note)
             if note.iat <= at + NOTE_AHEAD_SECONDS_MAX:
                 self._memory.note(note.thumb, note.iat)
-        for child, direction in note.acts:
-            self._memory.move(child, direction, self._day(at))
+        self._move_by_note(note, at)
         return self._told(Reason.OK, at, events, (DOUBLE_USE,) if events else ())
+
+    def _move_by_note(self, note: Note, at: float) -> None:
+        """A note that comes late says where a child was then: it never overwrites what is known since."""
+        dated = note.at_ms > 0 and self.roster.clock != UNTRUSTED
+        moment = min(note.at_ms / 1000, at) if dated else at
+        for child, direction in note.acts:
+            if not dated or not self._memory.moved_after(child, int(moment * 1000)):
+                self._memory.move(child, direction, self._day(moment), int(moment * 1000))
 
     def bus(self, up: bool, at: float) -> Decision:
         """Whether any sister can be heard."""
@@ -176,6 +183,8 @@ class Gate:
             passes.check_time_window(sight.presentation, place)
             if place.clock != UNTRUSTED and sight.iat < self._lost_until:
                 raise PassRefused(Reason.STALE)
+            if place.clock == NTP:
+                phone = self._memory.forget_beyond(sight.thumb, int(at) + NOTE_AHEAD_SECONDS_MAX)
             if sight.iat <= max(phone.consumed, phone.noted):
                 raise PassRefused(Reason.REPLAY)
         except PassRefused as refused:
@@ -224,7 +233,7 @@ class Gate:
     ) -> Decision:
         """Move the children, remember what this phone or card was accepted for, and open."""
         for child in taken:
-            self._memory.move(child, sight.direction, self._day(at))
+            self._memory.move(child, sight.direction, self._day(at), max(0, int(at * 1000)))
         stamps = self._memory.stamps(taken)
         accepted = Acceptance(sight.digest, sight.iat, int(at * 1000), sight.direction, sight.ids, taken, stamps)
         if sight.is_card:

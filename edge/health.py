@@ -29,6 +29,8 @@ COUNTERS_MAX = 64  # names; all come from our own code and from reason codes
 CAMERA_STALE_SECONDS = 10.0  # HOSTILE P39: no frame for so long is a fault
 CHRONY_SECONDS = 30.0  # how often chrony is asked
 CHRONY_ANSWERS_SECONDS = 2.0
+CLOCK_ERROR_SECONDS_MAX = 0.5  # chrony's own bound of its error; the rules of P-3 count in seconds
+REFERENCE_SECONDS_MAX = 7_200.0  # seven of chrony's longest polls: a source that said nothing for so long is gone
 THERMAL = Path("/sys/class/thermal/thermal_zone0/temp")  # millidegrees Celsius on a Raspberry Pi
 
 
@@ -161,21 +163,31 @@ def _disk_free_mb(data: Path) -> int | None:
 
 @dataclass(frozen=True)
 class ClockAnswer:
-    """What chrony says. state: ntp or holdover; offset in milliseconds, positive when we are ahead."""
+    """What chrony says. state: ntp or holdover; offset in milliseconds, positive when we are ahead.
+
+    reference: when a source was last heard, in chrony's words; compared with the last one, never read as a time.
+    """
 
     state: str
     offset_ms: float
+    reference: str
 
 
 def ask_chrony(command: tuple[str, ...] = ("chronyc", "-c", "tracking")) -> ClockAnswer | None:
-    """Return chrony's word on this clock, None where chrony cannot be asked. Blocks up to 2 s."""
+    """Return chrony's word on this clock, None where chrony cannot be asked. Blocks up to 2 s.
+
+    "Normal" alone is no synchronisation: chrony goes on saying it long after its last source is gone, while the bound
+    of its error (root dispersion and half the root delay) grows.
+    """
     try:
         asked = subprocess.run(command, capture_output=True, timeout=CHRONY_ANSWERS_SECONDS, check=True)
         fields = asked.stdout.decode("ascii", "replace").strip().split(",")
-        offset, leap = float(fields[4]), fields[13]
+        reference, offset, leap = fields[3], float(fields[4]), fields[13]
+        error_seconds = float(fields[11]) + float(fields[10]) / 2
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
-    return ClockAnswer("ntp" if leap == "Normal" else "holdover", round(offset * 1000, 3))
+    good = leap == "Normal" and error_seconds <= CLOCK_ERROR_SECONDS_MAX
+    return ClockAnswer("ntp" if good else "holdover", round(offset * 1000, 3), reference)
 
 
 class ClockWatch:
@@ -185,6 +197,7 @@ class ClockWatch:
         self._health, self._assume = health, assume
         self.state = assume
         health.clock = assume
+        self._reference, self._heard_at = "", 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="clock", daemon=True)
 
@@ -194,10 +207,18 @@ class ClockWatch:
     def stop(self) -> None:
         self._stopping.set()
 
+    def judge(self, answer: ClockAnswer | None, moment: float) -> str:
+        """Return the clock's state: as chrony says, but for a reference that has stood still. moment: monotonic."""
+        if answer is None:
+            return self._assume
+        if answer.reference != self._reference:
+            self._reference, self._heard_at = answer.reference, moment
+        return "holdover" if moment - self._heard_at > REFERENCE_SECONDS_MAX else answer.state
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             answer = ask_chrony()
-            self.state = answer.state if answer else self._assume
+            self.state = self.judge(answer, time.monotonic())
             self._health.clock = self.state
             self._health.offset_ms = answer.offset_ms if answer else None
             self._stopping.wait(CHRONY_SECONDS)

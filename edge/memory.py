@@ -58,11 +58,12 @@ class Phone:
 
 @dataclass(frozen=True)
 class Stand:
-    """Where a child is (1 in, 2 out), on which local day, and a stamp that changes with every move."""
+    """Where a child is (1 in, 2 out), on which local day, a stamp that changes with every move, and when it was."""
 
     state: int
     day: int
     stamp: int
+    at_ms: int = 0
 
 
 class Memory:
@@ -96,6 +97,14 @@ class Memory:
     def consume(self, thumb: bytes, iat: int) -> None:
         self._set_phone(thumb, consumed=max(iat, self.phone(thumb).consumed))
 
+    def forget_beyond(self, thumb: bytes, iat: int) -> Phone:
+        """Return the phone without what it used beyond iat: that was said to a clock which nobody vouched for."""
+        phone = self.phone(thumb)
+        if max(phone.consumed, phone.noted) > iat:
+            consumed, noted = (0 if used > iat else used for used in (phone.consumed, phone.noted))
+            self._set_phone(thumb, consumed=consumed, noted=noted)
+        return self.phone(thumb)
+
     def note(self, thumb: bytes, iat: int) -> None:
         self._set_phone(thumb, noted=max(iat, self.phone(thumb).noted))
 
@@ -124,10 +133,15 @@ class Memory:
         stand = self._children.get(child)
         return stand.state if stand and stand.day == day else None
 
-    def move(self, child: int, state: int, day: int) -> None:
+    def moved_after(self, child: int, at_ms: int) -> bool:
+        """Whether something is known of this child that is not older than that moment (UTC)."""
+        stand = self._children.get(child)
+        return stand is not None and stand.at_ms >= at_ms
+
+    def move(self, child: int, state: int, day: int, at_ms: int) -> None:
         self._stamp += 1
-        stand = Stand(state, day, self._stamp)
-        self._put("child", _child_key(child), encode([state, day, self._stamp]))
+        stand = Stand(state, day, self._stamp, at_ms)
+        self._put("child", _child_key(child), encode([state, day, self._stamp, at_ms]))
         _set_bounded(
             self._children, child, stand, PRESENCE_REMEMBERED_MAX, lambda key: self._put("child", _child_key(key), None)
         )

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.serial
 class Line:
     """A journal and its broker, as the loop would hold them."""
 
-    def __init__(self, directory: Path, port: int) -> None:
+    def __init__(self, directory: Path, port: int, *, start: bool = True) -> None:
         self.journal: Journal = open_journal(directory / "data" / "journal.sqlite")
         self.inbox, self.health = Inbox(), Health(directory)
         self.trust = receipt_trust()
@@ -56,7 +56,8 @@ class Line:
             now=lambda: NOW,
             session="00112233445566778899aabbccddeeff",
         )
-        self.broker.start()
+        if start:
+            self.broker.start()
 
     def write(self, count: int, at_once: int = 1) -> None:
         for start in range(0, count, at_once):
@@ -266,6 +267,19 @@ def test_a_note_reaches_the_sisters_and_never_its_own_gate(line: Line, cloud: Ca
     assert until(lambda: sister.payloads(f"seen/{GATE}")) == [b"note"]
     time.sleep(0.2)
     assert not [h for h in line.inbox.take() if h.what == "seen"]
+
+
+def test_notes_of_the_last_two_minutes_go_out_when_the_broker_is_there(
+    tmp_path: Path, mosquitto: Mosquitto, cloud: Callable[..., Cloud]
+) -> None:
+    alone, sister = Line(tmp_path, mosquitto.port, start=False), cloud()
+    for note in (b"too old", b"alone", b"alone too"):
+        alone.broker.tell_sisters(note)
+    alone.broker._notes[0] = (time.monotonic() - 120, b"too old")
+    alone.broker.start()
+    assert until(lambda: len(sister.payloads(f"seen/{GATE}")) == 2)
+    assert sister.payloads(f"seen/{GATE}") == [b"alone", b"alone too"]
+    alone.broker.stop()
 
 
 def test_a_broker_that_refuses_says_why_and_is_tried_again(tmp_path: Path) -> None:

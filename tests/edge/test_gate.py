@@ -140,6 +140,41 @@ def test_p15_a_note_far_ahead_locks_no_family_out() -> None:
     assert door.scan(NOW + 1, MOTHER.shows(NOW + 1)).code == Reason.OPEN
 
 
+def test_a_note_that_comes_late_never_overwrites_what_is_known_since() -> None:
+    door = Doorstep(gates=2)
+    door.scan(NOW + 100, MOTHER.shows(NOW + 100))
+
+    def presence_after_a_note(of: float, heard_at: float, direction: int) -> int | None:
+        door.keep(door.gate.seen(Note(SISTER, bytes(8), 0, int(of * 1000), ((1, direction),)), heard_at))
+        return door.gate._memory.presence(1, door.gate._day(NOW))
+
+    assert presence_after_a_note(NOW + 50, NOW + 101, OUT) == IN
+    door.restart(NOW + 102)
+    assert presence_after_a_note(NOW + 50, NOW + 103, OUT) == IN, "its moment survives a restart"
+    assert presence_after_a_note(NOW + 104, NOW + 105, OUT) == OUT
+    assert presence_after_a_note(NOW + 900, NOW + 106, IN) == IN, "a sister whose clock runs ahead is of this moment"
+    assert presence_after_a_note(NOW + 107, NOW + 108, OUT) == OUT
+
+
+def test_a_phone_a_year_ahead_at_an_untrusted_clock_is_let_in_once_the_clock_is_right() -> None:
+    door = Doorstep(clock="untrusted")
+    year = NOW + 365 * 86_400
+    assert door.scan(NOW + 1, MOTHER.shows(year)).code == Reason.STAFF_CONFIRM
+    door.gate.roster.set_clock("holdover", NOW + 100)
+    assert door.scan(NOW + 100, MOTHER.shows(NOW + 100)).code == Reason.REPLAY, "nobody vouches for this clock"
+    door.gate.roster.set_clock("ntp", NOW + 200)
+    assert door.scan(NOW + 200, MOTHER.shows(NOW + 200)).code == Reason.OPEN
+    assert door.scan(NOW + 215, MOTHER.shows(NOW + 200)).code == Reason.REPLAY, "and is counted from then on"
+
+
+def test_a_sisters_note_of_a_year_ahead_heard_by_an_untrusted_clock_locks_no_family_out() -> None:
+    door = Doorstep(gates=2, clock="untrusted")
+    year = NOW + 365 * 86_400
+    door.keep(door.gate.seen(Note(SISTER, MOTHER.device.thumb, year, 0, ()), year))
+    door.gate.roster.set_clock("ntp", NOW)
+    assert door.scan(NOW + 1, MOTHER.shows(NOW + 1)).code == Reason.OPEN
+
+
 REGISTRY, SISTER_KEY, STRANGER = SigningKey(b"r" * 32), SigningKey(b"s" * 32), SigningKey(b"x" * 32)
 
 
@@ -266,6 +301,14 @@ def test_with_a_failing_journal_nothing_is_written_and_staff_are_asked() -> None
     door.gate.journal(False, NOW)
     asked = door.scan(NOW + 1, MOTHER.shows(NOW + 1))
     assert (asked.code, asked.strike, asked.events, asked.asks) == (Reason.STAFF_CONFIRM, False, (), ("journal",))
+    assert asked.later == ()
+
+
+def test_with_a_failing_journal_the_gate_s_own_news_are_for_later() -> None:
+    door = Doorstep()
+    door.gate.journal(False, NOW)
+    told = door.gate.clock("holdover", NOW + 1)
+    assert (told.events, [draft.kind for draft in told.later]) == ((), [Kind.CLOCK_SET])
 
 
 def test_p14_a_bad_list_is_named_and_the_good_one_stays() -> None:

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from edge.health import COUNTERS_MAX, ClockWatch, Health, ask_chrony, percentile
+from edge.health import (
+    COUNTERS_MAX,
+    REFERENCE_SECONDS_MAX,
+    ClockAnswer,
+    ClockWatch,
+    Health,
+    ask_chrony,
+    percentile,
+)
 from edge.journal import open_journal
 from tests.edge.line import until
 
@@ -51,6 +59,9 @@ def test_an_internal_error_tells_its_place_and_not_its_words(tmp_path: Path) -> 
     ("line", "state"),
     [
         ("A29FC87B,192.0.2.1,3,1795301249.5,0.000012,0,0,-1.2,0,0,0.01,0.001,64.2,Normal", "ntp"),
+        ("A29FC87B,192.0.2.1,3,1795301249.5,0.000012,0,0,-1.2,0,0,0.01,0.494,64.2,Normal", "ntp"),
+        ("A29FC87B,192.0.2.1,3,1795301249.5,0.000012,0,0,-1.2,0,0,0.01,0.496,64.2,Normal", "holdover"),
+        ("A29FC87B,192.0.2.1,3,1795301249.5,0.000012,0,0,-1.2,0,0,1.2,0.001,64.2,Normal", "holdover"),
         ("00000000,,0,0,0.0,0,0,0,0,0,1,1,0,Not synchronised", "holdover"),
     ],
 )
@@ -65,6 +76,15 @@ def test_chronys_word_is_the_clocks_state(line: str, state: str) -> None:
 def test_a_chrony_that_says_nothing_useful_is_no_answer(program: str) -> None:
     assert ask_chrony((sys.executable, "-c", program)) is None
     assert ask_chrony(("/nonexistent/chronyc",)) is None
+
+
+def test_a_source_that_is_gone_is_a_holdover_although_chrony_goes_on_saying_normal(tmp_path: Path) -> None:
+    watch, said = ClockWatch(Health(tmp_path), "untrusted"), ClockAnswer("ntp", 0.01, "1795301249.5")
+    assert watch.judge(said, 100.0) == "ntp"
+    assert watch.judge(said, 100.0 + REFERENCE_SECONDS_MAX) == "ntp"
+    assert watch.judge(said, 101.0 + REFERENCE_SECONDS_MAX) == "holdover"
+    assert watch.judge(ClockAnswer("ntp", 0.01, "1795308500.1"), 102.0 + REFERENCE_SECONDS_MAX) == "ntp"
+    assert watch.judge(None, 103.0 + REFERENCE_SECONDS_MAX) == "untrusted"
 
 
 def test_where_chrony_cannot_be_asked_the_configuration_is_taken(tmp_path: Path) -> None:

@@ -137,6 +137,22 @@ def test_a_journal_that_cannot_be_written_opens_nothing_and_asks_staff(gate: Run
     assert Kind.GAP in kinds(gate)
 
 
+def test_what_the_gate_tells_of_itself_waits_for_the_journal_with_its_moment(gate: RunningGate, site: Site) -> None:
+    blocker = sqlite3.connect(gate.appliance.journal.path, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    gate.take((topics.MODE, site.mode(Mode.LOCKDOWN)))  # the commit that fails first
+    until(lambda: "journal" in gate.appliance.status()["faults"], 12)
+    gate.appliance.loop._parts.clock.state = "holdover"  # and one that is decided while it is known to fail
+    until(lambda: gate.appliance.loop.gate.roster.clock == "holdover", 12)
+    decided = time.time()
+    blocker.execute("ROLLBACK")
+    until(lambda: Kind.GAP in kinds(gate), 12)
+    told = [event for event in ledger(gate) if event.kind in (Kind.MODE, Kind.CLOCK_SET, Kind.GAP)]
+    assert [event.kind for event in told] == [Kind.MODE, Kind.CLOCK_SET, Kind.GAP]
+    assert told[0].detail[Detail.MODE] == Mode.LOCKDOWN
+    assert told[1].at_ms / 1000 <= decided
+
+
 def test_nothing_was_accepted_that_was_not_written(gate: RunningGate, site: Site) -> None:
     blocker = sqlite3.connect(gate.appliance.journal.path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
