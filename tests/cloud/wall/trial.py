@@ -144,7 +144,7 @@ class Trial:
 
 
 def _read_copy(written: str) -> tuple[list[str], dict[str, str], str]:
-    """Read `COPY id, slot = 5 OF condition`: columns that get a new value, columns that get this one, and of which rows."""
+    """Read `COPY id, slot = 5 OF condition`: columns that get a new value, that get this one, and of which rows."""
     written, _, where = written.partition(" OF ")
     parts = [part.strip() for part in written.removeprefix("COPY").split(",") if part.strip()]
     given = dict(part.split(" = ", 1) for part in parts if " = " in part)
