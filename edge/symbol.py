@@ -154,7 +154,7 @@ def decode(beliefs: Beliefs) -> bytes | None:
         values = (bits > 0).astype(np.int32) @ (1 << np.arange(7, -1, -1))
         data = _repaired(values, np.abs(bits).min(axis=1), version, chosen.level)
         if data is not None:
-            return text_of(data, version)
+            return text_of(data, version) or None  # nothing but zeros is a word of the code, and no text
     return None
 
 

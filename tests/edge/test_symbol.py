@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge import modules
-from edge.symbol import VERSION_MAX, VERSION_MIN, decode, patterns, repair
+from edge.symbol import VERSION_MAX, VERSION_MIN, _codeword_modules, decode, patterns, repair
 from simulators.optics import View, made_up_text, view_of
 
 A_PASS = made_up_text(1)
@@ -60,6 +60,16 @@ def test_twice_as_much_may_be_hidden_as_may_be_wrong() -> None:
     hidden[24:36, 24:64] *= np.random.default_rng(1).choice([-0.05, 0.05], (12, 40))
     assert decode(wrong) is None
     assert decode(hidden) == A_PASS.encode()
+
+
+def test_a_symbol_of_nothing_but_zeros_is_no_text() -> None:
+    code = segno.make(A_PASS, error="M", mask=0)
+    rows, columns = np.mgrid[: len(code.matrix), : len(code.matrix)]
+    masked_zeros = np.where((rows + columns) % 2 == 0, np.float32(1), np.float32(-1))
+    data = _codeword_modules(int(code.version))
+    beliefs = beliefs_of(code)
+    beliefs.reshape(-1)[data] = masked_zeros.reshape(-1)[data]
+    assert decode(beliefs) is None
 
 
 def test_noise_is_never_a_text() -> None:
