@@ -70,6 +70,7 @@ async function render() {
   const { pass } = shown;
   part("school").textContent = pass.school;
   part("today").href = isStaff() ? "/school/day" : "/family";
+  part("own-children").hidden = isStaff();
   chips(part("sites"), shown.passes.length > 1 ? shown.passes.map(siteChip) : []);
   chips(part("children"), pass.children.length > 1 ? pass.children.map(childChip) : []);
   chips(part("directions"), [DIRECTION_IN, DIRECTION_OUT].map(directionChip));
