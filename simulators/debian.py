@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from simulators.processes import WorldFault, setting, spawn, tail
@@ -20,10 +20,12 @@ RELEASE = "trixie"
 COMPLETE = "etc/portillon-complete"
 
 
-def debian_folder(purpose: str, packages: Sequence[str], *options: str) -> Path:
+def debian_folder(
+    purpose: str, packages: Sequence[str], *options: str, finish: Callable[[Path], None] = lambda root: None
+) -> Path:
     """Return the folder with these packages, making it first where there is none. Raises WorldFault.
 
-    options: mmdebstrap's own. A list of packages that changed makes a new folder.
+    options: mmdebstrap's own. finish: what is done once to a new folder. A list that changed makes a new folder.
     """
     root = _cache() / purpose / RELEASE
     wanted = "\n".join([*packages, *options])
@@ -39,7 +41,7 @@ def debian_folder(purpose: str, packages: Sequence[str], *options: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of two makers at once the second finds the first one's work
         if not _holds(root, wanted):
             shutil.rmtree(root, ignore_errors=True)
-            _make(root, wanted, [f"--include={','.join(packages)}", *options])
+            _make(root, wanted, [f"--include={','.join(packages)}", *options], finish)
     return root
 
 
@@ -48,7 +50,7 @@ def _holds(root: Path, wanted: str) -> bool:
     return complete.exists() and complete.read_text() in ("", wanted)  # "": made before the list was written down
 
 
-def _make(root: Path, wanted: str, options: list[str]) -> None:
+def _make(root: Path, wanted: str, options: list[str], finish: Callable[[Path], None]) -> None:
     """Make the folder beside its final place, then rename it: a maker that is killed leaves no half of one."""
     making = Path(tempfile.mkdtemp(dir=root.parent, prefix="making-"))
     log = root.parent / "mmdebstrap.log"
@@ -57,6 +59,7 @@ def _make(root: Path, wanted: str, options: list[str]) -> None:
         shutil.rmtree(making, ignore_errors=True)
         raise WorldFault(f"mmdebstrap ended with {code}:\n{tail(log)}\n", f"Read {log}.")
     shutil.rmtree(making / "root" / "var" / "cache" / "apt", ignore_errors=True)
+    finish(making / "root")
     (making / "root" / COMPLETE).write_text(wanted)
     (making / "root").rename(root)
     shutil.rmtree(making, ignore_errors=True)
