@@ -57,7 +57,6 @@ WRONG = [
     ("network_settings", "/etc/NetworkManager/conf.d/portillon.conf", "[connectivity]", "[connectivity"),
     ("first_start", f"{BOOT}/user-data", "ssh_pwauth: false", "ssh_pwauth: [no]"),
     ("first_start", f"{BOOT}/user-data", "package_update:", "package_updates:"),
-    ("first_start", f"{BOOT}/user-data", "  mode: reboot", "  mode: restart"),
     ("first_network", f"{BOOT}/network-config", "dhcp4: true", "dhcp4: [1]"),
     ("identity", f"{BOOT}/meta-data", "instance-id", "instance"),
     ("firmware", f"{BOOT}/config.txt", "gpio=17=op,dl", "gpio=17=op,dh"),
