@@ -23,6 +23,7 @@ FONTS = Path(font_package).parent / "files"
 CODE_MM_MAX = 99.0  # what an A6 card has for the code and its quiet zone
 MODULE_MM = 1.4  # 3.2 pixels at 34 cm before a camera of 78 degrees, 2.4 at 30 cm before one of 102 (docs/camera.md)
 QUIET_MODULES = 4  # ISO/IEC 18004
+WORD_CHARACTERS_MAX, ZERO_WIDTH_SPACE = 22, "\u200b"  # wide bold letters of 15 points on 99 mm
 
 LOST_STEPS = (
     N_("Tell the school at once: by telephone, or on your page under Cards. Say the number on the card."),
@@ -68,12 +69,18 @@ def _words(card: Card) -> dict[str, str]:
     reader = Reader(card.language if card.language in LANGUAGES else "en", card.timezone)
     words = reader.gettext
     return {
-        "language": reader.language, "title": words(N_("Printed pass")), "name": card.name, "school": card.school,
-        "serial": card.shown_serial,
+        "language": reader.language, "title": words(N_("Printed pass")), "name": _breakable(card.name),
+        "school": card.school, "serial": card.shown_serial,
         "until": words(N_("Valid until %(day)s")) % {"day": reader.short_day(card.expires_at)},
         "hint": words(N_("Show it to the camera. A member of staff confirms.")),
         "lost_title": words(N_("If the card is lost")), "lost": "\n".join(words(step) for step in LOST_STEPS),
         "kept": words(N_("Cut along the marks. Keep this half at home: card %(serial)s of %(name)s."))
-        % {"serial": card.shown_serial, "name": card.name},
+        % {"serial": card.shown_serial, "name": _breakable(card.name)},
     }  # fmt: skip
 
+
+def _breakable(name: str) -> str:
+    """Return a name whose words may be broken where they are wider than the card."""
+    return " ".join(ZERO_WIDTH_SPACE.join(word[start : start + WORD_CHARACTERS_MAX]
+                                          for start in range(0, len(word), WORD_CHARACTERS_MAX))
+                    for word in name.split())  # fmt: skip
