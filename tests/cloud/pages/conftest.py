@@ -50,7 +50,7 @@ class House:
                    "accept-language": "en"}  # fmt: skip
         return self.client.request(method, path, headers=headers, **told)
 
-    def get(self, path: str, who: str | UUID, door: str = "school", **told: bool) -> Response:
+    def get(self, path: str, who: str | UUID, door: str = "school", **told: Any) -> Response:
         return self.ask("GET", path, who, door, **told)
 
     def post(self, path: str, who: str | UUID, door: str = "school", **told: Any) -> Response:
