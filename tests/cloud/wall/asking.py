@@ -16,6 +16,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -38,6 +39,11 @@ NOT_ASKED = {
     "cloud.attendance.queries.merge_days": "takes columns of a batch",
     "cloud.passes.service.keep_document": "takes a function that signs",
 }
+
+UNHURRIED = [
+    HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture,
+    HealthCheck.large_base_example,
+]  # what a database costs is no fault of an example
 
 
 def asked_functions() -> Iterator[Callable[..., Any]]:

@@ -119,6 +119,9 @@ EXPECTED: dict[str, Line] = {
     "POST /school/children/{child_id}/orders/{order_id}/{step}": Line(
         "school", OFFICE, NOTHING, {"auditor": NO}, things={"child_id": "minh"}
     ),
+    # --- the school: what the head hears of
+    "GET /school/alerts": Line("school", frozenset({"head", "other_head", "auditor"})),
+    "POST /school/alerts/{alert_id}/seen": Line("school", frozenset({"head"}), NO, {"other_head": NOTHING}),
     # --- the school: staff, calendar
     "GET /school/staff": Line("school", ANY_OFFICE | {"officer", "auditor"}),
     "GET /school/staff/{person_id}": Line("school", OFFICE | {"officer", "auditor"}, NO, OTHER_OFFICE),
@@ -178,7 +181,9 @@ EXPECTED: dict[str, Line] = {
             "POST /account/{door}/passkeys/{key_id}/remove",
             "POST /account/{door}/sessions/{session_id}/end",
         ),
-        Line("family", frozenset({"mother"}), NOTHING, things={"door": "family_door"}, once=True),
+        Line(
+            "family", frozenset({"mother"}), NOTHING, form={"name": "Phone"}, things={"door": "family_door"}, once=True
+        ),
     ),
     "POST /account/{door}/sign-out-everywhere": Line("fleet", FLEET),
     "GET /school/people/{person_id}/letter": Line(

@@ -13,7 +13,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from cloud.app import create_app
@@ -21,7 +21,7 @@ from cloud.config import Settings
 from cloud.kit.db import Database, RuleBroken
 from cloud.kit.errors import Refused
 from cloud.passes.keys import KeyRing
-from tests.cloud.wall.asking import NOT_ASKED, Arguments, asked_functions, name_of
+from tests.cloud.wall.asking import NOT_ASKED, UNHURRIED, Arguments, asked_functions, name_of
 from tests.cloud.wall.doors import STREAMS_END, addresses
 from tests.cloud.wall.town import MARK, Town
 from tests.conftest import PUBLIC_URL, Clone
@@ -109,7 +109,7 @@ def test_no_function_tells_anything_of_the_other_district(
     name: str, pool: Database, town: Town, arguments: Arguments, theirs: frozenset[str]
 ) -> None:
     @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
-              suppress_health_check=list(HealthCheck))  # fmt: skip
+              suppress_health_check=UNHURRIED)  # fmt: skip
     @given(st.data())
     def asked(data: Any) -> None:
         ask(name, pool, town, arguments, theirs, data)
@@ -122,7 +122,7 @@ def test_no_function_tells_anything_of_the_other_district(
 def test_no_function_tells_anything_of_the_other_district_at_length(
     name: str, pool: Database, town: Town, arguments: Arguments, theirs: frozenset[str]
 ) -> None:
-    @settings(max_examples=100 * EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100 * EXAMPLES, deadline=None, database=None, suppress_health_check=UNHURRIED)
     @given(st.data())
     def asked(data: Any) -> None:
         ask(name, pool, town, arguments, theirs, data)

@@ -180,17 +180,18 @@ def _pair(tx: psycopg.Connection, cast: Cast, key: dict) -> UUID:
 def _addressed(owner: psycopg.Connection, things: Things) -> dict[str, Any]:
     """Return what stands in addresses, by the word there."""
     ids = things.ids
-    serial, grant, escort, key, session = owner.execute(
+    serial, grant, escort, key, session, alert = owner.execute(
         "SELECT (SELECT serial FROM card WHERE person_id = %(father)s AND revoked_at IS NULL),"
         " (SELECT id FROM role_grant WHERE person_id = %(second_office)s),"
         " (SELECT id FROM escort_right WHERE person_id = %(escort)s AND child_id = %(child)s),"
         " (SELECT id FROM passkey WHERE login_id = %(login)s),"
-        " (SELECT id FROM session WHERE login_id = %(login)s AND phone_id IS NOT NULL)", ids,
-    ).fetchone() or ("", "", "", "", "")  # fmt: skip
+        " (SELECT id FROM session WHERE login_id = %(login)s AND phone_id IS NOT NULL),"
+        " (SELECT id FROM attendance_incident WHERE district_id = %(district)s)", ids,
+    ).fetchone() or ("", "", "", "", "", "")  # fmt: skip
     named = {"child_id": "child", "right_id": "right", "order_id": "order", "correction_id": "correction",
              "school_id": "school", "person_id": "second_office", "phone_id": "phone"}  # fmt: skip
     return {"serial": serial, "grant_id": grant, "right_of_escort": escort, "key_id": key, "session_id": session,
-            "family_door": "family",
+            "alert_id": alert, "family_door": "family",
             **{word: ids[thing] for word, thing in named.items()}}  # fmt: skip
 
 
