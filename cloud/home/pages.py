@@ -49,6 +49,7 @@ RULES = (
         N_("A sixth is refused, for everybody, also when two people try at once. Nobody can set this aside."),
         N_("Who has parental authority may name a person, and so may the office."),
         N_("The other parent sees it at once, and may object for a time that the district sets."),
+        N_("Parents cannot remove each other: that of a parent only this parent or the office ends."),
         N_("A right may hold on some days of the week, between two dates, or for today only."),
         N_("A right ends by itself on its last day, and its place is free again."),
         N_("Where a child lives with each parent in turn, the gate follows the weeks that were agreed."),
@@ -56,6 +57,8 @@ RULES = (
     RuleGroup("gate", N_("At the gate"), (
         N_("A child who arrives is always taken in. Only the pass of an adult can be refused."),
         N_("A child is handed over only to a person who may collect at that moment."),
+        N_("On another day of the week than the right says, staff decide."),
+        N_("While a decision of an authority runs for a child, no pass alone lets the child go: staff do."),
         N_("Every refusal looks the same: “Please see the office”. No reason is shown or said at the door."),
         N_("What the gate recorded is never changed and never deleted by hand. A correction is a further line."),
     )),
