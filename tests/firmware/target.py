@@ -86,10 +86,15 @@ class Target:
             self.write(path, before)
 
 
+def gate_folder() -> Path:
+    """The Debian folder that all test processes share, made once."""
+    return debian_folder("gate", PACKAGES, *OPTIONS, finish=_warm)
+
+
 @contextmanager
 def a_target() -> Iterator[Target]:
     """A copy of the Debian folder (links: half a second) with our files in it."""
-    base = debian_folder("gate", PACKAGES, *OPTIONS, finish=_warm)
+    base = gate_folder()
     folder = Path(tempfile.mkdtemp(dir=base.parent, prefix="copy-"))
     try:
         subprocess.run(["cp", "-al", f"{base}/.", str(folder)], check=True)
