@@ -131,7 +131,7 @@ class Soak:
                 continue
             frozen_frames = 0
             self._with_a_code += bool(codes)
-            digests[self._number] = zlib.crc32(frame.luma) << 32 | zlib.adler32(frame.luma)
+            digests[self._number] = zlib.crc32(frame.luma.data) << 32 | zlib.adler32(frame.luma.data)
             self._number += 1
             memory[self._number * SAMPLES // (frames + 1)] = self._number, _memory_mb()
             if self._number % PROGRESS_FRAMES == 0:
