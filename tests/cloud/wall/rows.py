@@ -28,9 +28,8 @@ ROWS: tuple[LiteralString, ...] = (
     "INSERT INTO activation_letter (district_id, id, person_id, door, code_hash, issued_by, issued_at, expires_at)"
     " VALUES (%(district)s, gen_random_uuid(), %(father)s, 'family', %(hash_e)s, %(office)s, now(),"
     " now() + interval '21 days')",
-    "INSERT INTO session (token_hash, login_id, door, created_at, expires_at, only_district, phone_id, passkey_id)"
-    " SELECT %(hash_f)s, %(login)s, 'family', now(), now() + interval '1 day', %(district)s, %(phone)s, k.id"
-    " FROM passkey k WHERE k.only_district = %(district)s",
+    "INSERT INTO session (token_hash, login_id, door, created_at, expires_at, only_district, phone_id)"
+    " VALUES (%(hash_f)s, %(login)s, 'family', now(), now() + interval '1 day', %(district)s, %(phone)s)",
     # schools
     "INSERT INTO opening_hours (district_id, school_id, weekday, opens, closes)"
     " SELECT %(district)s, %(school)s, day, '07:30', '18:30' FROM generate_series(0, 6) day ON CONFLICT DO NOTHING",
