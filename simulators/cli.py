@@ -255,7 +255,7 @@ def story(
     as_json: AsJson = False,
 ) -> None:
     """Play one story end to end on a stack of its own, and end with one line of proof."""
-    from simulators.story import run_story
+    from simulators.stories import run_story
 
     told = run_story(number, directory, lambda words: notes().print(f"  {escape(words)}", soft_wrap=True), orders)
     if as_json:

@@ -10,20 +10,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from simulators.district import Sizes
 from simulators.gatehouse import GAP_SECONDS, Gatehouse
 from simulators.optics import preset, view_of
 from simulators.outage import outage
 from simulators.parts import gate_status
 from simulators.processes import WorldFault, wait_until
-from simulators.stack import Stack, Wishes
+from simulators.stack import Stack
 
 GATE = 11
 SCHOOL = "aigolek"
-FAMILIES = 24
 LIST_SECONDS_MAX = 20.0
 LOOK_SECONDS = 0.02
 ANSWER_SECONDS = 8.0
@@ -88,28 +85,6 @@ class Story:
 
     def status(self) -> Json:
         return gate_status(self._house.url)
-
-
-def run_story(number: int, directory: Path, say: Say, orders: int) -> Json:
-    """Play a story on a stack of its own, made in the directory where there is none. Raises WorldFault."""
-    from simulators.story_card import play_card
-    from simulators.story_order import play_order
-
-    plays: dict[int, Callable[[Story], Json]] = {2: play_card, 3: lambda story: play_order(story, orders)}
-    if number not in plays:
-        raise WorldFault(f"There is no story {number} yet.", f"There are: {', '.join(map(str, plays))}.", code=2)
-    began = time.monotonic()
-    stack = Stack(directory)
-    try:
-        say("starting a school, its cloud and its gates …")
-        stack.up(Wishes(sizes=Sizes(gates=1, families=FAMILIES)))
-        started = time.monotonic()
-        told = play(stack, plays[number], say)
-        ended = time.monotonic()
-    finally:
-        stack.down()
-    seconds = {"stack_seconds": round(started - began, 1), "story_seconds": round(ended - started, 1)}
-    return {"story": number, **told, **seconds, "seconds": round(time.monotonic() - began, 1)}
 
 
 def play(stack: Stack, act: Callable[[Story], Json], say: Say = lambda _words: None) -> Json:

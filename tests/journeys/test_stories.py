@@ -9,7 +9,8 @@ import pytest
 from simulators.district import Sizes
 from simulators.parts import command_path
 from simulators.stack import Stack, Wishes, running_stack
-from simulators.story import FAMILIES, play
+from simulators.stories import FAMILIES
+from simulators.story import play
 from simulators.story_card import play_card
 from simulators.story_order import play_order
 
