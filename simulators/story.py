@@ -22,6 +22,7 @@ from simulators.stack import Stack
 GATE = 11
 SCHOOL = "aigolek"
 LIST_SECONDS_MAX = 20.0
+SETTLED_SECONDS = 3.0  # each change of rights makes a list, half a second later and more on a busy machine
 LOOK_SECONDS = 0.02
 ANSWER_SECONDS = 8.0
 
@@ -75,6 +76,12 @@ class Story:
             lambda: self.list_version() > version, LIST_SECONDS_MAX, "the gate got no newer list", pause=LOOK_SECONDS
         )
         return time.monotonic() - since
+
+    def wait_for_settled_list(self, version: int) -> None:
+        """Wait until the gate holds a newer list than this version, and no still newer one follows it."""
+        self.seconds_to_newer_list(version, time.monotonic())
+        while version != (version := self.list_version()):
+            time.sleep(SETTLED_SECONDS)
 
     @contextmanager
     def line_cut(self) -> Iterator[Json]:

@@ -29,8 +29,9 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 def play_card(story: Story) -> Json:
     """Play it; return the proof: what the gate said each time, and how long a lost card still counted."""
     family, office = _Family(story), Visitor(story.stack, f"{SCHOOL}-office")
-    today = family.today()
+    today, version = family.today(), story.list_version()
     family.comes_on(today)
+    story.wait_for_settled_list(version)
     story.tell(f"The mother lets grandmother collect on {WEEKDAYS[today]}s. Today is {WEEKDAYS[today]}.")
     serial, text = _printed_card(story, office, family.children[0])
     story.tell("The office prints grandmother a card: a code on paper, no phone.")
@@ -46,7 +47,7 @@ def _on_her_day(story: Story, family: _Family, staff: Phone, text: str) -> str:
     family.bring_in()
     asked = story.hold_up(text)
     story.must(asked["code"] == "STAFF_CONFIRM" and "card" in asked["asks"], f"the card asks staff, not {asked}")
-    story.must(asked["refused"] == [], "no child's own rule asks today")
+    story.must(asked["refused"] == [], f"no child's own rule asks today, not {asked['refused']}")
     story.tell("16:30, she shows the card: amber. A card can be copied, so staff look at who holds it.")
     confirmed = story.hold_up(staff_text(staff))
     story.must(confirmed["code"] == "CONFIRMED" and confirmed["strike"], f"staff confirm, not {confirmed['code']}")
@@ -57,7 +58,7 @@ def _on_her_day(story: Story, family: _Family, staff: Phone, text: str) -> str:
 def _on_another_day(story: Story, family: _Family, text: str, weekday: int) -> str:
     version = story.list_version()
     family.comes_on(weekday)
-    story.seconds_to_newer_list(version, time.monotonic())
+    story.wait_for_settled_list(version)
     family.bring_in()
     asked = story.hold_up(text)
     story.must(asked["code"] == "STAFF_CONFIRM" and not asked["strike"], f"amber, not {asked['code']}")

@@ -1,7 +1,7 @@
 """What every test may ask for: a real database of its own, the application on it, a cast of families.
 
 One server a test process (PORTILLON_TEST_DATABASE=wheel|system|timescale, else what is there), one migrated template,
-one clone a test. Whoever asks for a database carries the marker `database` by itself.
+one clone a test. Whoever asks for a database carries the marker `database` by itself, and whole stacks `serial`.
 """
 
 import os
@@ -37,6 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "database_server" in getattr(item, "fixturenames", ()):
             item.add_marker("database")
+        if item.nodeid.startswith(("tests/faults/", "tests/journeys/")):
+            item.add_marker("serial")
 
 
 @pytest.fixture(scope="session")

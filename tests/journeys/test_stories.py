@@ -1,4 +1,4 @@
-"""The stories of people on a whole stack: the court order, then the printed card, at one simulated gate."""
+"""The stories of people, each on a whole stack with one gate: an order that runs changes what a card meets (I20)."""
 
 import subprocess
 from collections.abc import Iterator
@@ -18,8 +18,9 @@ ORDER_TO_GATE_SECONDS_MAX = 5.0  # issue 4, Shows 2
 ORDERS = 6  # of the command it is 20
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of this story alone."""
     with running_stack(tmp_path_factory.mktemp("stories"), Wishes(sizes=Sizes(gates=1, families=FAMILIES))) as stack:
         yield stack
 
