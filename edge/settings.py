@@ -124,8 +124,11 @@ def some_ids(most: int, largest: int) -> Callable[[object], tuple[int, ...]]:
     """Read a list of numbers from 1, as passes carry them."""
 
     def read(value: object) -> tuple[int, ...]:
-        good = isinstance(value, list) and len(value) <= most
-        if not good or not all(type(one) is int and 1 <= one <= largest for one in value):
+        if (
+            not isinstance(value, list)
+            or len(value) > most
+            or not all(type(one) is int and 1 <= one <= largest for one in value)
+        ):
             raise Wrong(f"{shown(value)} is not a list of numbers", f"a list such as [7, 12], of at most {most}; or []")
         return tuple(value)
 
