@@ -124,7 +124,10 @@ class Reader:
         self._region_age += 1
         kept = self._last_region if self._region_age <= REGION_FRAMES_KEPT else None
         whole = self._frames % WHOLE_EVERY == 0
-        codes, look = _first_pass(luma, None if whole else kept or _likely_place(luma))
+        place = None if whole else kept or _likely_place(luma)
+        codes, look = _first_pass(luma, place)
+        if not codes and place is not None:  # the next phone is seldom held where the last one was
+            codes = _whole_pass(luma)[0]
         if not codes and look is not None and self._monotonic() < deadline:
             codes = self._one_step(look)
         texts = {code.raw for code in codes}
