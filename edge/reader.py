@@ -112,10 +112,10 @@ class Reader:
         return []
 
     def watch(self, luma: Luma) -> list[Code]:
-        """Codes in a film's newest frame: one pass and one step of the ladder at most; no work where nothing moves.
+        """Codes in a film's newest frame: two passes and one step of the ladder at most; none where nothing moves.
 
-        A text that was not there before, and every fourth frame, has the whole frame looked at: a second pass in view
-        must not hide behind the first (P-3: one code at a time).
+        The whole frame is looked at where the place shows nothing (the next phone is held elsewhere), when a text is
+        new, and every fourth frame: a second pass must not hide behind the first (P-3: one code at a time).
         """
         deadline = self._monotonic() + self._budget_seconds
         if self._rests(luma):
@@ -126,8 +126,8 @@ class Reader:
         whole = self._frames % WHOLE_EVERY == 0
         place = None if whole else kept or _likely_place(luma)
         codes, look = _first_pass(luma, place)
-        if not codes and place is not None:  # the next phone is seldom held where the last one was
-            codes = _whole_pass(luma)[0]
+        if not codes and place is not None:
+            whole, codes = True, _whole_pass(luma)[0]
         if not codes and look is not None and self._monotonic() < deadline:
             codes = self._one_step(look)
         texts = {code.raw for code in codes}

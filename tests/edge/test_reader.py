@@ -100,6 +100,14 @@ def test_a_pass_that_comes_in_beside_another_is_told_within_half_a_second() -> N
     assert any(set(passes_in(reader.watch(both))) == {A_PASS, ANOTHER_PASS} for _ in range(5))
 
 
+def test_the_next_phone_is_read_in_its_first_frame_wherever_the_last_one_was_held() -> None:
+    reader = Reader()
+    left, right = View(offset_x_px=-300, module_px=3.6), View(offset_x_px=300, module_px=3.6)
+    for _ in range(2):
+        assert passes_in(reader.watch(view_of(A_PASS, left, seed=8))) == [A_PASS]
+    assert passes_in(reader.watch(view_of(ANOTHER_PASS, right, seed=9))) == [ANOTHER_PASS]
+
+
 def test_the_parts_of_a_structured_append_are_never_joined() -> None:
     parts = segno.make_sequence(A_PASS, symbol_count=2, error="m", mode="alphanumeric")
     texts = passes_in(Reader().read(side_by_side(*(drawn(part) for part in parts))))
