@@ -52,12 +52,13 @@ KEEPALIVE_SECONDS = 20
 RECONNECT_SECONDS = (1, 2)  # DEPENDENCIES: else a 20 s outage drains in 11 s
 QUEUED_MAX = 256  # publications paho may hold; ours are bounded by the window
 NOTES_MAX = 256  # sisters' notes waiting for the loop; the oldest goes first
-COMMANDS_MAX = 16
+ORDERS_MAX = 16  # commands, and answers to our requests
 RECEIPTS_MAX = 256
 PUBACKS_MAX = 1_024
 CHANCE = random.SystemRandom()  # jitter needs no seed
 IDLE_SECONDS = 1.0  # our thread looks around at least so often
 NO_MATCHING_SUBSCRIBERS = 0x10
+NEVER_RETAINED = (topics.COMMAND, topics.RESPONSE)
 
 
 class CertificatesUnusable(Exception):
@@ -74,14 +75,23 @@ class Heard(NamedTuple):
     at: int = 0
 
 
+class Publication(NamedTuple):
+    """Something to be sent once there is a connection. expiry: seconds, None for ever."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    expiry: int | None
+
+
 class Inbox:
-    """What waits for the loop, bounded whatever is sent: the newest of each document, some notes, some commands."""
+    """What waits for the loop, bounded whatever is sent: the newest of each document, some notes, orders and answers."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._levels: dict[str, Heard] = {}
         self._notes: deque[Heard] = deque(maxlen=NOTES_MAX)
-        self._commands: deque[Heard] = deque(maxlen=COMMANDS_MAX)
+        self._orders: deque[Heard] = deque(maxlen=ORDERS_MAX)
         self.dropped = 0
 
     def put(self, heard: Heard) -> None:
@@ -89,9 +99,9 @@ class Inbox:
             if heard.what == "seen":
                 self.dropped += len(self._notes) == NOTES_MAX
                 self._notes.append(heard)
-            elif heard.what == topics.COMMAND:
-                self.dropped += len(self._commands) == COMMANDS_MAX
-                self._commands.append(heard)
+            elif heard.what in NEVER_RETAINED:
+                self.dropped += len(self._orders) == ORDERS_MAX
+                self._orders.append(heard)
             else:
                 self._levels.pop(heard.what, None)
                 self._levels[heard.what] = heard
@@ -99,9 +109,9 @@ class Inbox:
     def take(self, notes_max: int = 32) -> list[Heard]:
         """Return what waits, documents before notes, at most notes_max notes at a time."""
         with self._lock:
-            heard = [*self._levels.values(), *self._commands]
+            heard = [*self._levels.values(), *self._orders]
             self._levels.clear()
-            self._commands.clear()
+            self._orders.clear()
             while self._notes and notes_max > 0:
                 heard.append(self._notes.popleft())
                 notes_max -= 1
@@ -135,7 +145,7 @@ class Broker:
         self._events: deque[tuple[str, Any]] = deque(maxlen=PUBACKS_MAX)
         self._receipts: deque[bytes] = deque(maxlen=RECEIPTS_MAX)
         self._firsts: dict[int, int] = {}  # mid -> first seq of the segment it carries
-        self._publications: deque[tuple[str, bytes, int | None]] = deque(maxlen=NOTES_MAX)
+        self._publications: deque[Publication] = deque(maxlen=NOTES_MAX)
         self._notes: deque[tuple[float, bytes]] = deque(maxlen=NOTES_MAX)  # our own, with when they were told
         self._telemetry_at = 0.0
         self._full_until = 0.0
@@ -176,7 +186,15 @@ class Broker:
 
     def _publish_note(self, note: bytes, expiry_seconds: int) -> None:
         own = topics.seen(self._place.district, self._place.site, self._place.gate)
-        self._publications.append((own, note, expiry_seconds))
+        self._publications.append(Publication(own, note, False, expiry_seconds))
+        self.wake()
+
+    def say(self, leaf: str, payload: bytes, *, retain: bool = False, expiry: int | None = None) -> None:
+        """Publish on one of the gate's own leaves (topics.UP), from any thread; kept until there is a connection.
+
+        expiry: seconds. At most 256 wait; the oldest goes first.
+        """
+        self._publications.append(Publication(self._topic(leaf), payload, retain, expiry))
         self.wake()
 
     def _tell_sisters_again(self, now: float) -> None:
@@ -244,7 +262,7 @@ class Broker:
             self._push("refused", str(reason))
             return
         place = self._place
-        down = [topics.down(place.district, place.site, place.gate, leaf) for leaf in GATE_LEAVES]
+        down = [topics.down(place.district, place.site, place.gate, leaf) for leaf in topics.DOWN]
         site = [topics.site_down(place.district, place.site, leaf) for leaf in topics.SITE_DOWN]
         notes = topics.seen_filter(place.district, place.site)
         options = SubscribeOptions(qos=1)
@@ -280,7 +298,7 @@ class Broker:
         elif topic.leaf == topics.RECEIPT:
             self._receipts.append(payload)
             self.wake()
-        elif topic.leaf == topics.COMMAND and message.retain:
+        elif topic.leaf in NEVER_RETAINED and message.retain:
             self._health.count("bus_retained_command")  # P-6: a retained command does not exist
         else:
             self._inbox.put(Heard(topic.leaf, payload))
@@ -317,8 +335,8 @@ class Broker:
         if not self._up:
             return
         while self._publications:
-            topic, payload, expiry = self._publications.popleft()
-            self._client.publish(topic, payload, qos=1, properties=_expiring(expiry))
+            said = self._publications.popleft()
+            self._client.publish(said.topic, said.payload, 1, said.retain, _expiring(said.expiry))
         for flight in self._outbox.due(now):
             self._send_again(flight)
             self._outbox.sent_again(flight, now, CHANCE.random())  # also where paho was full: it comes again later
@@ -444,9 +462,6 @@ class Broker:
             {"v": 1, "session": self._session, **self._health.telemetry(self._journal, self._now())},
             separators=(",", ":"),
         )
-
-
-GATE_LEAVES = (topics.RECEIPT, topics.CONFIGURATION, topics.COMMAND)
 
 
 def _connect_properties() -> Properties:

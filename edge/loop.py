@@ -107,12 +107,22 @@ class Loop:
             config.door,
             parts.pins,
             parts.health,
-            write=self._write,
+            write=self.write,
             tell=self._tell_health_soon,
             unlocked_hours=Hours(self._hours.zone, config.door.unlocked_hours),
         )
         self._health_events: deque[float] = deque(maxlen=REFUSALS_PER_MINUTE_MAX)
+        self._handlers: dict[str, Callable[[bytes, float], None]] = {}
+        self._each_second: list[Callable[[float], None]] = []
         self.ticked_at = time.monotonic()
+
+    def on(self, leaf: str, handler: Callable[[bytes, float], None]) -> None:
+        """Have what comes on this leaf (topics.DOWN) handled in the loop's thread, guarded: payload and UTC seconds."""
+        self._handlers[leaf] = handler
+
+    def each_second(self, handler: Callable[[float], None]) -> None:
+        """Have this called about once a second in the loop's thread, guarded, with UTC seconds."""
+        self._each_second.append(handler)
 
     # --- what others may ask (from other threads: they read values that are replaced whole) -------------------------
 
@@ -175,6 +185,8 @@ class Loop:
         if moment >= self._due.housekeeping:
             self._due.housekeeping = moment + HOUSEKEEPING_SECONDS
             self._guarded("house", partial(self._keep_house, moment))
+            for handler in self._each_second:
+                self._guarded(handler.__qualname__, partial(handler, self._now()))
         self._guarded("doorway", self._turn_door)
         self.porch.fade(broken=not self._ledger.ok or self._parts.health.fault_of("camera") is not None)
         frame = self._watch.look(moment)
@@ -265,8 +277,13 @@ class Loop:
             self._parts.broker.wake()
         return written
 
-    def _write(self, drafts: tuple[Draft, ...]) -> bool:
-        return self._apply(Decision(Reason.OK, events=drafts), self._now()) is not None
+    def write(self, drafts: tuple[Draft, ...], changes: tuple[Change, ...] = ()) -> bool:
+        """Write events and rows of saved state in one commit; whether they are on the disk."""
+        return self._apply(Decision(Reason.OK, events=drafts, changes=changes), self._now()) is not None
+
+    def row(self, table: str, key: bytes) -> bytes | None:
+        """Return a row of saved state as the disk has it."""
+        return self._ledger.row(table, key)
 
     def _undo(self) -> None:
         """A strike that could not be written is undone in memory too: the phone asks staff, and is not 'as before'."""
@@ -278,7 +295,7 @@ class Loop:
     def _mend_journal(self, at: float) -> None:
         if self._ledger.mend():
             self._gate.journal(True, at)
-            self._write((self._ledger.gap(),))
+            self.write((self._ledger.gap(),))
 
     # --- telling others -----------------------------------------------------------------------------------------
 
@@ -340,8 +357,10 @@ class Loop:
                 self._parts.health.count("alarm_RECEIPT_FUTURE")
         elif heard.what in _DOCUMENTS:
             self._take_document(_DOCUMENTS[heard.what], heard.payload, at)
+        elif heard.what in self._handlers:
+            self._handlers[heard.what](heard.payload, at)
         else:
-            self._parts.health.count(f"not_taken_{heard.what}")  # configuration and commands: a later version's
+            self._parts.health.count(f"not_taken_{heard.what}")
 
     def _take_document(self, kind: DocumentKind, data: bytes, at: float) -> None:
         decision = self._gate.document(kind, data, at)

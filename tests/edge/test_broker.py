@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from nacl.signing import SigningKey
 
-from edge.broker import COMMANDS_MAX, NOTES_MAX, Broker, Heard, Inbox
+from edge.broker import ORDERS_MAX, NOTES_MAX, Broker, Heard, Inbox
 from edge.config import BrokerSettings
 from edge.health import Health
 from edge.journal import Journal, open_journal
@@ -206,7 +206,7 @@ def test_only_the_newest_of_each_document_waits_for_the_loop() -> None:
         inbox.put(Heard(topics.COMMAND, b"%d" % number))
     heard = inbox.take()
     assert [h.payload for h in heard if h.what == topics.POLICY] == [b"999"]
-    assert len([h for h in heard if h.what == topics.COMMAND]) == COMMANDS_MAX
+    assert len([h for h in heard if h.what == topics.COMMAND]) == ORDERS_MAX
 
 
 def test_a_retained_command_is_not_heard(mosquitto: Mosquitto, tmp_path: Path, cloud: Callable[..., Cloud]) -> None:
@@ -398,3 +398,32 @@ def test_a_message_for_somebody_else_is_not_taken(line: Line, topic: str) -> Non
     message.payload = b"x"
     line.broker._on_message(line.broker._client, None, message)
     assert line.health.counters.get("bus_foreign") == 1
+
+
+def test_what_is_said_before_there_is_a_connection_is_sent_when_there_is_one(
+    tmp_path: Path, mosquitto: Mosquitto, cloud: Callable[..., Cloud]
+) -> None:
+    ingest = cloud()
+    line = Line(tmp_path, mosquitto.port, start=False)
+    line.broker.say(topics.REPORTED, b"a level", retain=True)
+    line.broker.say(topics.REQUEST, b"a request", expiry=60)
+    line.broker.start()
+    until(lambda: ingest.payloads(topics.REPORTED) == [b"a level"] and ingest.payloads(topics.REQUEST))
+    late = cloud()
+    until(lambda: (topics.up(DISTRICT, SITE, GATE, topics.REPORTED), b"a level", True) in late.received)
+    assert late.payloads(topics.REQUEST) == []
+    line.broker.stop()
+    line.journal.close()
+    with pytest.raises(ValueError, match="no such leaf"):
+        line.broker.say(topics.COMMAND, b"a gate commands nobody")
+
+
+def test_answers_and_levels_of_the_cloud_are_heard(line: Line, cloud: Callable[..., Cloud]) -> None:
+    until(lambda: line.broker.up)
+    ingest = cloud()
+    for leaf in (topics.RESPONSE, topics.CONFIGURATION, topics.JOB):
+        ingest.publish_down(leaf, leaf.encode())
+    heard: list[Heard] = []
+    until(lambda: heard.extend(line.inbox.take()) or {h.what for h in heard} >= {topics.JOB, topics.CONFIGURATION})
+    until(lambda: heard.extend(line.inbox.take()) or topics.RESPONSE in {h.what for h in heard})
+    assert {h.payload for h in heard if h.what == topics.JOB} == {b"dn/job"}
