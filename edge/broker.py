@@ -85,7 +85,7 @@ class Publication(NamedTuple):
 
 
 class Inbox:
-    """What waits for the loop, bounded whatever is sent: the newest of each document, some notes, orders and answers."""
+    """What waits for the loop, bounded whatever is sent: the newest of each document, some notes, some orders."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from nacl.signing import SigningKey
 
-from edge.broker import ORDERS_MAX, NOTES_MAX, Broker, Heard, Inbox
+from edge.broker import NOTES_MAX, ORDERS_MAX, Broker, Heard, Inbox
 from edge.config import BrokerSettings
 from edge.health import Health
 from edge.journal import Journal, open_journal
