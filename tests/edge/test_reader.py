@@ -9,34 +9,16 @@ import numpy as np
 import pytest
 import segno
 import zxingcpp
-from numpy.typing import NDArray
 
 from edge.frames import busiest_regions
 from edge.reader import Code, Reader
 from protocols.limits import SYMBOLS_PER_FRAME_MAX
 from simulators import films, optics
 from simulators.optics import View, made_up_text, preset, view_of
+from tests.edge.symbols import Luma, drawn, of_kind, side_by_side
 
-Luma = NDArray[np.uint8]
 A_PASS = made_up_text(1)
 ANOTHER_PASS = made_up_text(2)
-
-
-def drawn(code: segno.QRCode, module_px: int = 4) -> Luma:
-    return np.array([[0 if bit else 255 for bit in row] for row in code.matrix_iter(scale=module_px)], np.uint8)
-
-
-def of_kind(text: str, kind: zxingcpp.BarcodeFormat, **options: object) -> Luma:
-    picture = zxingcpp.write_barcode_to_image(zxingcpp.create_barcode(text, kind, **options), scale=4)
-    return np.pad(np.array(picture, np.uint8), 20, constant_values=255)
-
-
-def side_by_side(*pictures: Luma) -> Luma:
-    height = max(picture.shape[0] for picture in pictures) + 80
-    padded = [
-        np.pad(picture, ((40, height - 40 - picture.shape[0]), (40, 40)), constant_values=255) for picture in pictures
-    ]
-    return np.ascontiguousarray(np.hstack(padded))
 
 
 def passes_in(codes: list[Code]) -> list[str | None]:
