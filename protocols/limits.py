@@ -87,3 +87,11 @@ TELEMETRY_EXPIRY_SECONDS = 120
 RECEIPT_EXPIRY_SECONDS = 300
 SEEN_EXPIRY_SECONDS = 120
 DISTRICT_CHARACTERS_MAX = 32
+
+# --- releases of the gate's program (sizes are ours: our own code is 0.5 MB packed) ------------------------------
+RELEASE_BYTES_MAX = 64 * 1_024 * 1_024  # the archive
+RELEASE_TREE_BYTES_MAX = 256 * 1_024 * 1_024  # unpacked
+RELEASE_FILES_MAX = 4_096  # files in it
+RELEASE_PATH_CHARACTERS_MAX = 200
+RELEASE_LIBRARIES_MAX = 64  # names in release.json
+JOB_BYTES_MAX = 1_024  # dn/job and up/job
