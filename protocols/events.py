@@ -95,6 +95,7 @@ class Detail(IntEnum):
     CLOCK = 20  # state as text (clock set)
     DOCUMENT = 21  # code of a refused document, text (health)
     DOOR = 22  # what the door tells, a word of docs/door.md (door)
+    HOLE = 23  # [epoch, first lost seq, next seq, head before it, since], protocols/gaps.py (gap)
 
 
 @dataclass(frozen=True)

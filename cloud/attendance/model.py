@@ -46,11 +46,14 @@ class NewFact:
 
 @dataclass
 class Recorded:
-    """What became of a batch. gaps: positions in the batch of segments that came too early and are not receipted."""
+    """What became of a batch. gaps: positions in the batch of segments that came too early and are not receipted;
+    missing: for each of them the receipt that says what is lacking, once it has waited in vain (P46)."""
 
     dues: list[Due] = field(default_factory=list)
     facts: list[NewFact] = field(default_factory=list)
     gaps: list[int] = field(default_factory=list)
+    missing: dict[int, Due] = field(default_factory=dict)
+    holes: list[tuple[int, int]] = field(default_factory=list)  # (gate, events lost) told in this batch
     forks: list[tuple[int, int]] = field(default_factory=list)  # (gate, epoch)
     spent: list[int] = field(default_factory=list)  # positions that would make one fork too many
     stored: int = 0

@@ -76,113 +76,11 @@ def zones(tx: Transaction, district_id: UUID) -> list[SiteZone]:
     )  # fmt: skip
 
 
-# --- ledgers --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class LedgerRow:
-    gate: int
-    epoch: int
-    next_seq: int
-    head: bytes
-    forks: int
-
-
-@dataclass(frozen=True)
-class HeadRow:
-    gate: int
-    epoch: int
-    seq: int
-    head: bytes
-    fork: int
-
-
-def open_ledgers(tx: Transaction, district_id: UUID, keys: Sequence[tuple[int, int]], zero: bytes,
-                 now: datetime) -> list[LedgerRow]:  # fmt: skip
-    """Return the ledgers, new ones made, each locked until COMMIT. keys: sorted, so that two batches never deadlock."""
-    gates, epochs = [gate for gate, _ in keys], [epoch for _, epoch in keys]
-    asked = {"district_id": district_id, "gates": gates, "epochs": epochs, "zero": zero, "now": now}
-    tx.execute(
-        """INSERT INTO ledger (district_id, gate, epoch, next_seq, head, updated_at)
-           SELECT %(district_id)s, k.gate, k.epoch, 0, %(zero)s, %(now)s
-           FROM unnest(%(gates)s::bigint[], %(epochs)s::bigint[]) AS k (gate, epoch)
-           WHERE NOT EXISTS (SELECT 1 FROM ledger l WHERE l.gate = k.gate AND l.epoch = k.epoch)
-           ON CONFLICT (gate, epoch) DO NOTHING""",
-        asked,
-    )
-    return many(
-        tx, LedgerRow,
-        """SELECT l.gate, l.epoch, l.next_seq, l.head, l.forks FROM ledger l
-           JOIN unnest(%(gates)s::bigint[], %(epochs)s::bigint[]) AS k (gate, epoch)
-             ON l.gate = k.gate AND l.epoch = k.epoch
-           WHERE l.district_id = %(district_id)s ORDER BY l.gate, l.epoch FOR UPDATE OF l""",
-        asked,
-    )  # fmt: skip
-
-
-def heads_between(tx: Transaction, district_id: UUID, gate: int, epoch: int, first: int, last: int) -> list[HeadRow]:
-    """Return the heads held from one seq to another, of the ledger (fork 0) and of its branches."""
-    return many(
-        tx, HeadRow,
-        """SELECT gate, epoch, seq, head, 0 AS fork FROM ingest_receipt
-           WHERE district_id = %(district_id)s AND gate = %(gate)s AND epoch = %(epoch)s
-             AND seq BETWEEN %(first)s AND %(last)s
-           UNION ALL
-           SELECT gate, epoch, seq, head, fork FROM ledger_fork
-           WHERE district_id = %(district_id)s AND gate = %(gate)s AND epoch = %(epoch)s
-             AND seq BETWEEN %(first)s AND %(last)s""",
-        {"district_id": district_id, "gate": gate, "epoch": epoch, "first": first, "last": last},
-    )  # fmt: skip
-
-
-def grow_ledgers(tx: Transaction, rows: Sequence[LedgerRow], now: datetime) -> None:
-    tx.execute(
-        """UPDATE ledger l SET next_seq = n.next_seq, head = n.head, forks = n.forks, updated_at = %(now)s
-           FROM unnest(%(gates)s::bigint[], %(epochs)s::bigint[], %(seqs)s::bigint[], %(heads)s::bytea[],
-                       %(forks)s::smallint[]) AS n (gate, epoch, next_seq, head, forks)
-           WHERE l.gate = n.gate AND l.epoch = n.epoch""",
-        {"gates": [row.gate for row in rows], "epochs": [row.epoch for row in rows],
-         "seqs": [row.next_seq for row in rows], "heads": [row.head for row in rows],
-         "forks": [row.forks for row in rows], "now": now},
-    )  # fmt: skip
-
-
-def recent_ledgers(tx: Transaction, district_id: UUID, since: datetime) -> list[LedgerRow]:
-    return many(
-        tx, LedgerRow,
-        """SELECT gate, epoch, next_seq, head, forks FROM ledger
-           WHERE district_id = %(district_id)s AND updated_at >= %(since)s AND next_seq > 0
-           ORDER BY updated_at DESC LIMIT 1000""",
-        {"district_id": district_id, "since": since},
-    )  # fmt: skip
-
-
 # --- facts ----------------------------------------------------------------------------------------------------------
 
 EVENT_COLUMNS = ("occurred_at", "school_day", "site", "gate", "epoch", "seq", "fork", "part", "kind", "code",
                  "direction", "child_ref", "child_id", "child_code", "moved", "holder_ref", "person_id", "staff_ref",
                  "staff_id", "flags", "clock", "marks", "body")  # fmt: skip
-
-
-def insert_receipts(tx: Transaction, district_id: UUID, columns: Mapping[str, list[Any]], now: datetime) -> None:
-    tx.execute(
-        """INSERT INTO ingest_receipt (district_id, gate, epoch, seq, head, received_at)
-           SELECT %(district_id)s, r.gate, r.epoch, r.seq, r.head, %(now)s
-           FROM unnest(%(gate)s::bigint[], %(epoch)s::bigint[], %(seq)s::bigint[], %(head)s::bytea[])
-             AS r (gate, epoch, seq, head)""",
-        {**columns, "district_id": district_id, "now": now},
-    )
-
-
-def insert_forks(tx: Transaction, district_id: UUID, columns: Mapping[str, list[Any]], now: datetime) -> None:
-    tx.execute(
-        """INSERT INTO ledger_fork (district_id, gate, epoch, seq, head, fork, received_at)
-           SELECT %(district_id)s, r.gate, r.epoch, r.seq, r.head, r.fork, %(now)s
-           FROM unnest(%(gate)s::bigint[], %(epoch)s::bigint[], %(seq)s::bigint[], %(head)s::bytea[],
-                       %(fork)s::smallint[]) AS r (gate, epoch, seq, head, fork)
-           ON CONFLICT (gate, epoch, seq, head) DO NOTHING""",
-        {**columns, "district_id": district_id, "now": now},
-    )
 
 
 def insert_events(tx: Transaction, district_id: UUID, columns: Mapping[str, list[Any]], now: datetime) -> None:
@@ -342,6 +240,8 @@ def gates_heard(tx: Transaction, district_id: UUID, school_id: UUID, day: date) 
         """SELECT g.gate, g.name, g.state, g.last_seen,
                   EXISTS (SELECT 1 FROM gate_day c WHERE c.district_id = g.district_id AND c.gate = g.gate
                             AND c.school_day = %(day)s AND c.complete
+                            AND NOT EXISTS (SELECT 1 FROM ledger_hole h WHERE h.district_id = g.district_id
+                                AND h.gate = g.gate AND %(day)s BETWEEN h.from_day AND h.to_day)
                             AND NOT EXISTS (SELECT 1 FROM attendance_event v WHERE v.district_id = g.district_id
                                 AND v.occurred_at BETWEEN %(day)s::date - 1 AND %(day)s::date + 2
                                 AND v.gate = c.gate AND v.epoch = c.epoch AND v.seq > c.seq AND v.part = 0

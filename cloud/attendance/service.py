@@ -11,10 +11,18 @@ from datetime import date, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from cloud.attendance import queries
+from cloud.attendance import ledger_queries, queries
 from cloud.attendance.again import Difference
-from cloud.attendance.facts import NOT_UNDERSTOOD, STAFF_KINDS, TIME_UNUSABLE, close_of, corrects
-from cloud.attendance.ledger import ZERO_HEAD, Book, Placement, Standing, needs_history, place
+from cloud.attendance.facts import (
+    NOT_UNDERSTOOD,
+    STAFF_KINDS,
+    TIME_UNUSABLE,
+    close_of,
+    corrects,
+    moment_of,
+    school_day_of,
+)
+from cloud.attendance.ledger import Book, Placement, Standing, needs_history, place
 from cloud.attendance.model import (
     DaySheet,
     Due,
@@ -32,12 +40,13 @@ from cloud.kit.db import Transaction
 from cloud.kit.ids import new_reference
 from cloud.kit.live import announce
 from protocols.canonical import decode
+from protocols.chain import ZERO_HEAD
 from protocols.events import Detail, Event, Segment
+from protocols.gaps import MISSING, SEQ_MAX, Hole, hole_of
 from protocols.limits import SEGMENT_EVENTS_MAX
 from protocols.passes import IN, OUT
 from protocols.reasons import HEAD_ALERTS, Reason
 
-SEQ_MAX = 2**62  # beyond it is no ledger, whatever the wire allows (a gate writes 3,000 events a day)
 SILENT_AFTER = timedelta(minutes=5)  # a gate not heard for so long: whoever is missing is unknown, not absent (P44)
 DRAWS_MAX = 20  # tries to find a free number of a site
 CARDS_SECONDS, CARDS_IN_A_MINUTE_MAX = 60, 3  # HOSTILE P27: faster than families come through one door with cards
@@ -81,7 +90,7 @@ def record_batch(tx: Transaction, district_id: UUID, batch: Sequence[Sent], now:
     """
     recorded = Recorded()
     books = _books(tx, district_id, batch, now)
-    placed = [_placed(books[sent.segment.gate, sent.segment.epoch], sent.segment) for sent in batch]
+    placed = [_placed(books, sent.segment) for sent in batch]
     zones = {row.site: ZoneInfo(row.timezone) for row in queries.zones(tx, district_id)}
     made = _rows(batch, placed, _names(tx, district_id, batch), zones, recorded, now)
     if made.moves:
@@ -89,11 +98,12 @@ def record_batch(tx: Transaction, district_id: UUID, batch: Sequence[Sent], now:
     with tx.pipeline():  # one round trip for all that follows; whatever is refused is raised at its end
         _insert(tx, district_id, made, now)
         _close_days(tx, district_id, recorded.facts)
+        _keep_holes(tx, district_id, recorded, zones, now)
         grown = [
-            queries.LedgerRow(gate, epoch, book.next_seq, book.head, book.forks)
+            ledger_queries.LedgerRow(gate, epoch, book.next_seq, book.head, book.forks)
             for (gate, epoch), book in sorted(books.items())
         ]
-        queries.grow_ledgers(tx, grown, now)
+        ledger_queries.grow_ledgers(tx, grown, now)
         if recorded.children:
             announce(tx, district_id, "day", sorted(recorded.children))
     _note_dues(batch, placed, books, recorded)
@@ -107,8 +117,11 @@ def _books(tx: Transaction, district_id: UUID, batch: Sequence[Sent], now: datet
         spans.setdefault((sent.segment.gate, sent.segment.epoch), []).append(sent.segment)
     books = {
         (row.gate, row.epoch): Book(row.next_seq, row.head, forks=row.forks)
-        for row in queries.open_ledgers(tx, district_id, sorted(spans), ZERO_HEAD, now)
+        for row in ledger_queries.open_ledgers(tx, district_id, sorted(spans), ZERO_HEAD, now)
     }
+    for row in ledger_queries.holes(tx, district_id, sorted(spans)):
+        hole = Hole(row.epoch, row.first_seq, row.next_seq, row.head)
+        books[row.gate, row.epoch].holes.append(hole)
     for (gate, epoch), segments in spans.items():
         book, end, head = books[gate, epoch], books[gate, epoch].next_seq, books[gate, epoch].head
         for segment in segments:
@@ -121,17 +134,23 @@ def _books(tx: Transaction, district_id: UUID, batch: Sequence[Sent], now: datet
 
 def _read_history(tx: Transaction, district_id: UUID, gate: int, epoch: int, segment: Segment, book: Book) -> None:
     last = segment.first_seq + SEGMENT_EVENTS_MAX
-    for row in queries.heads_between(tx, district_id, gate, epoch, segment.first_seq - 1, last):
+    for row in ledger_queries.heads_between(tx, district_id, gate, epoch, segment.first_seq - 1, last):
         if row.fork:
             book.branches[row.seq, row.head] = row.fork
         else:
             book.main[row.seq] = row.head
 
 
-def _placed(book: Book, segment: Segment) -> Placement:
+def _placed(books: Mapping[tuple[int, int], Book], segment: Segment) -> Placement:
     if segment.first_seq >= SEQ_MAX:
         return Placement(Standing.GAP, range(0))
-    return place(book, segment.first_seq, segment.head_before, segment.heads)
+    book = books[segment.gate, segment.epoch]
+    placement = place(book, segment.first_seq, segment.head_before, segment.heads)
+    for position in placement.new:
+        hole = hole_of(segment.events[position])
+        if hole is not None and (segment.gate, hole.epoch) in books:
+            books[segment.gate, hole.epoch].holes.append(hole)  # what stands behind it may come in this very batch
+    return placement
 
 
 def _names(tx: Transaction, district_id: UUID, batch: Sequence[Sent]) -> Names:
@@ -195,9 +214,9 @@ def _rows(
 
 def _insert(tx: Transaction, district_id: UUID, made: _Made, now: datetime) -> None:
     if made.receipts:
-        queries.insert_receipts(tx, district_id, columns(("gate", "epoch", "seq", "head"), made.receipts), now)
+        ledger_queries.insert_receipts(tx, district_id, columns(("gate", "epoch", "seq", "head"), made.receipts), now)
     if made.forks:
-        queries.insert_forks(tx, district_id, columns(("gate", "epoch", "seq", "head", "fork"), made.forks), now)
+        ledger_queries.insert_forks(tx, district_id, columns(("gate", "epoch", "seq", "head", "fork"), made.forks), now)
     if made.events:
         queries.insert_events(tx, district_id, columns(queries.EVENT_COLUMNS, made.events), now)
     if made.moves:
@@ -226,26 +245,49 @@ def _close_days(tx: Transaction, district_id: UUID, facts: Iterable[NewFact]) ->
             queries.close_day(tx, district_id, fact.gate, day, fact.epoch, fact.seq, fact.seq, True)
 
 
+def _keep_holes(
+    tx: Transaction, district_id: UUID, recorded: Recorded, zones: Mapping[int, ZoneInfo], now: datetime
+) -> None:
+    """A gate says what it lost: the days that may lack it are not complete (P22)."""
+    for fact in recorded.facts:
+        hole = hole_of(fact.event)
+        if hole is None:
+            continue
+        zone = zones.get(fact.site, _UTC)
+        last = school_day_of(fact.occurred_at, zone)
+        first = school_day_of(moment_of(hole.since * 1000, fact.occurred_at)[0], zone)
+        days = (min(first, last), last)
+        ledger_queries.insert_hole(tx, district_id, fact.gate, hole, days, (fact.epoch, fact.seq), now)
+        recorded.holes.append((fact.gate, hole.next - hole.first))
+
+
 def _note_dues(
     batch: Sequence[Sent], placed: Sequence[Placement], books: Mapping[tuple[int, int], Book], recorded: Recorded
 ) -> None:
-    """Write down what may be receipted: each ledger's end once, and each branch by its own head."""
+    """Write down what may be receipted: each ledger's end once, each branch by its own head, and so what was known.
+
+    A gate of an older image does not have the ledger's end: its last own event that we hold is what it can mark (P21).
+    """
     marked = _marked(recorded.facts)
     mains: set[tuple[int, int]] = set()
     for position, (sent, placement) in enumerate(zip(batch, placed, strict=True)):
         segment = sent.segment
         key = (segment.gate, segment.epoch)
+        upto = segment.first_seq + len(segment.encoded) - 1
         if placement.standing == Standing.FORKS_SPENT:
             recorded.spent.append(position)
         elif placement.fork:
-            upto = segment.first_seq + len(segment.encoded) - 1
             recorded.dues.append(Due(*key, upto, segment.heads[-1], marked.get(key, ())))
             if placement.standing == Standing.FORK:
                 recorded.forks.append(key)
         else:
             mains.add(key)
+            if placement.standing == Standing.DUPLICATE and upto < books[key].next_seq - 1:
+                recorded.dues.append(Due(*key, upto, segment.heads[-1]))
             if placement.standing == Standing.GAP:
                 recorded.gaps.append(position)
+                end = books[key].next_seq
+                recorded.missing[position] = Due(*key, max(end - 1, 0), books[key].head, ((end, MISSING),))
     for key in sorted(mains):
         if books[key].next_seq:
             recorded.dues.append(Due(*key, books[key].next_seq - 1, books[key].head, marked.get(key, ())))
@@ -264,7 +306,7 @@ def _marked(facts: Iterable[NewFact]) -> dict[tuple[int, int], tuple[tuple[int, 
 def dues_since(tx: Transaction, district_id: UUID, since: datetime) -> list[Due]:
     """Return a receipt for each ledger that grew since: what a process that died may have left unsaid."""
     return [Due(row.gate, row.epoch, row.next_seq - 1, row.head)
-            for row in queries.recent_ledgers(tx, district_id, since)]  # fmt: skip
+            for row in ledger_queries.recent_ledgers(tx, district_id, since)]  # fmt: skip
 
 
 def raise_incidents(
