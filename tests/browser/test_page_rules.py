@@ -140,12 +140,12 @@ def look_at_all(
 ) -> list[str]:
     """Open every page and return what is wrong with it. judged_of: by the page's place in PAGES, where axe looks."""
     problems: list[str] = []
+    page = visitor.new_page()
     for place, (name, path) in enumerate(PAGES.items()):
-        page = visitor.new_page()
         page.goto(address(lived_in, path))
         judged = judged_of(place)
         problems += problems_of(page, name, judged or SIGHTS[:2], judged)
-        page.close()
+    page.close()
     return problems
 
 
@@ -200,7 +200,9 @@ def test_a_page_is_light_and_breaks_no_rule_of_its_policy(english: BrowserContex
     page.on("pageerror", lambda error: said.append(str(error)))
     page.goto(address(lived_in, path))
     page.wait_for_timeout(300)
-    assert page.evaluate(WEIGHT) <= PAGE_BYTES_MAX
+    weight = page.evaluate(WEIGHT)
+    page.close()
+    assert weight <= PAGE_BYTES_MAX
     assert not [text for text in said if not any(word in text for word in EXPECTED)]
 
 
