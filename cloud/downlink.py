@@ -2,7 +2,8 @@
 
 Responsible for: comparing what the broker holds (it subscribes to its own topics) with what is signed, and publishing
 the difference: after a restart, after a broker lost its memory, after somebody put rubbish there (hostile case P14).
-Not responsible for: compiling and signing (reactions.py), receipts (ingest.py). Rules: P-4, P-6 (`_/dn/…`, retained).
+And for what goes down to one gate: levels in the same way, all else once (fleet/messages.py).
+Not responsible for: compiling and signing (reactions.py), receipts (ingest.py). Rules: P-4, P-6 (`dn/…`).
 Runs as a thread of `portillon-cloud work`.
 """
 
@@ -13,9 +14,11 @@ import queue
 import threading
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+from cloud.fleet import messages
 from cloud.fleet import service as fleet
 from cloud.kit import clock
 from cloud.kit.broker import Broker, Message
@@ -25,7 +28,8 @@ from cloud.passes.keys import KeysRefused, load_ring
 from protocols import topics
 
 LEAVES = {"KR1": topics.POLICY, "KL1": topics.GATES, "KM1": topics.MODE}
-FILTER = f"{topics.PREFIX}/+/+/_/dn/+"
+FILTERS = (f"{topics.PREFIX}/+/+/_/dn/+", *(topics.down_filter(leaf) for leaf in messages.LEVELS))
+OVERLAP = timedelta(seconds=30)  # a level is read again for so long: transactions become visible out of order
 LOOK_SECONDS = 1.0  # a change reaches the gates within it
 SETTLE_SECONDS = 1.0  # after a connection: time for the broker to tell what it holds
 HEARD_MAX = 100_000  # four topics a site: far more sites than one broker serves
@@ -47,9 +51,11 @@ class Downlink:
         self._heard: queue.Queue[Message | None] = queue.Queue(HEARD_MAX)
         self._held: dict[str, bytes] = {}
         self._bodies: dict[tuple[UUID, int, str], tuple[int, bytes]] = {}
+        self._levels: dict[str, bytes] = {}
+        self._levels_since: dict[UUID, datetime] = {}
         self._quiet_until = math.inf  # nothing is compared before the broker has told what it holds
         self._trust_said = ""
-        self.broker = Broker(self.broker_url, f"portillon-downlink-{self.name}", [FILTER], self._put,
+        self.broker = Broker(self.broker_url, f"portillon-downlink-{self.name}", list(FILTERS), self._put,
                              lambda: self._put(None))  # fmt: skip
 
     def run(self) -> None:
@@ -68,6 +74,7 @@ class Downlink:
             return
         try:
             wanted = self._wanted()
+            self._send_once()
         except DatabaseAway:
             return
         for topic, body in wanted.items():
@@ -100,7 +107,7 @@ class Downlink:
         wanted: dict[str, bytes] = {}
         for district_id, district in dict.fromkeys((site.district_id, site.district) for site in sites):
             numbers = [site.site for site in sites if site.district_id == district_id]
-            self._refresh(district_id)
+            self._refresh(district_id, district)
             for number in numbers:
                 if trust:
                     wanted[topics.site_down(district, number, topics.TRUST)] = trust
@@ -108,10 +115,32 @@ class Downlink:
                     held = self._bodies.get((district_id, number, domain))
                     if held:
                         wanted[topics.site_down(district, number, leaf)] = held[1]
-        return wanted
+        return wanted | self._levels
 
-    def _refresh(self, district_id: UUID) -> None:
-        """Read the bodies of the versions that rose since the last look."""
+    def _send_once(self) -> None:
+        """Publish what is no level, each message once; one that is published again by a crash is known by its nonce."""
+        with self.database.untenanted() as tx:
+            districts = {site.district_id: site.district for site in fleet.sites_with_gates(tx)}
+        for district_id, district in districts.items():
+            with self.database.tenant(district_id) as tx:
+                now = clock.now()
+                waiting = messages.unsent(tx, district_id, now)
+                for one in waiting:
+                    assert one.expires_at
+                    left = max(1, math.ceil((one.expires_at - now).total_seconds()))
+                    topic = topics.down(district, one.site, one.gate, one.leaf)
+                    self.broker.publish(topic, one.body, expiry_seconds=left)
+                if waiting:
+                    messages.note_sent(tx, district_id, [one.id for one in waiting], now)
+
+    def _refresh(self, district_id: UUID, district: str) -> None:
+        """Read the bodies of the versions that rose since the last look, and levels of gates that are new."""
+        now = clock.now()
+        with self.database.tenant(district_id) as tx:
+            since = self._levels_since.get(district_id, datetime.fromtimestamp(0, UTC))
+            for one in messages.levels(tx, district_id, since):
+                self._levels[topics.down(district, one.site, one.gate, one.leaf)] = one.body
+            self._levels_since[district_id] = now - OVERLAP
         with self.database.tenant(district_id) as tx:
             for site, domain, version in fleet.document_versions(tx, district_id):
                 known = self._bodies.get((district_id, site, domain))

@@ -27,6 +27,7 @@ from cloud.attendance import service as attendance
 from cloud.attendance.again import Knowledge, differences
 from cloud.attendance.model import Due, NewFact, Recorded, Sent
 from cloud.config import Settings
+from cloud.fleet import saying
 from cloud.fleet import service as fleet
 from cloud.fleet.model import GateIdentity
 from cloud.fleet.reports import ReportRefused, read_state, read_telemetry
@@ -107,8 +108,9 @@ class Ingest:
         self._knowledge: dict[tuple[UUID, int, datetime], tuple[float, Knowledge]] = {}
         self._last_chance: set[int] = set()
         self._ring_until = time.monotonic() + RING_SECONDS
-        filters = [GROUP + topics.up_filter(topics.EVENTS), GROUP + topics.up_filter(topics.TELEMETRY),
-                   topics.up_filter(topics.STATE)]  # fmt: skip
+        shared = (topics.EVENTS, topics.TELEMETRY, *saying.ONCE)
+        filters = [*(GROUP + topics.up_filter(leaf) for leaf in shared),
+                   *(topics.up_filter(leaf) for leaf in (topics.STATE, topics.REPORTED))]  # fmt: skip
         self.broker = Broker(self.broker_url, f"portillon-ingest-{self.name}", filters, self._heard,
                              lambda: self._put(None), receive_maximum=RECEIVE_MAXIMUM)  # fmt: skip
 
@@ -320,7 +322,7 @@ class Ingest:
             log.error("the database is away; receipts follow with the gates' resends")
 
     def _take_reports(self, messages: Sequence[Message], now: datetime) -> None:
-        """up/st and up/hb go to the fleet: only of an approved gate at its place."""
+        """up/st, up/hb go to the fleet, what a gate asks or answers becomes a job: of an approved gate at its place."""
         for message in messages:
             place = topics.parse(message.topic)
             with self.database.untenanted() as tx:
@@ -329,7 +331,9 @@ class Ingest:
                 continue
             try:
                 with self.database.tenant(gate.district_id) as tx:
-                    if message.topic.endswith("/" + topics.STATE):
+                    if place and place.leaf in saying.LEAVES:
+                        saying.gate_said(tx, gate.district_id, gate.gate, place.leaf, message.payload, now)
+                    elif message.topic.endswith("/" + topics.STATE):
                         fleet.apply_state(tx, gate.district_id, gate.gate, read_state(message.payload), now)
                     else:
                         fleet.apply_telemetry(tx, gate.district_id, gate.gate, read_telemetry(message.payload), now)

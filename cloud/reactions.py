@@ -13,7 +13,9 @@ from uuid import UUID
 
 from cloud.attendance import service as attendance
 from cloud.attendance.model import NewFact
+from cloud.fleet import saying
 from cloud.fleet import service as fleet
+from cloud.fleet.reports import ReportRefused
 from cloud.kit.db import Transaction
 from cloud.kit.jobs import Job, happened
 from cloud.kit.live import announce
@@ -100,6 +102,25 @@ def purge_expired(tx: Transaction, world: World, job: Job, now: datetime) -> Non
     purge(tx, now)
 
 
+Heeded = Callable[[Transaction, World, UUID, saying.Said, datetime], None]  # raises ReportRefused for another shape
+
+# What a gate says, by leaf -> whose it is. A leaf without a line is nobody's, and forgotten.
+GATE_SAID: Mapping[str, Heeded] = {}
+
+
+def heed_gate(tx: Transaction, world: World, job: Job, now: datetime) -> None:
+    """A gate reported, answered or asked for something: whose leaf it is acts; another shape is a dead letter."""
+    said = saying.read_said(job.what)
+    heeded = GATE_SAID.get(said.leaf)
+    if heeded is None:
+        return
+    try:
+        with tx.transaction():
+            heeded(tx, world, _district(job), said, now)
+    except ReportRefused as refused:
+        fleet.keep_dead_letter(tx, said.gate, refused.code, said.body, now)
+
+
 REACTIONS: Mapping[str, tuple[Consequence, ...]] = {
     "CardConfirmed": (watch_cards,),
     "ChildRefused": (alert_head,),
@@ -113,6 +134,7 @@ REACTIONS: Mapping[str, tuple[Consequence, ...]] = {
     "IssuerRevoked": (sign_policy,),
     "GateRegistered": (sign_gate_list, sign_policy),
     "GateRevoked": (sign_gate_list,),
+    "GateSaid": (heed_gate,),
     "DocumentsDue": (sign_policy, sign_gate_list),
     "RetentionDue": (purge_expired,),
 }

@@ -57,6 +57,12 @@ RULES = (
     Rule("holder_block", "until every credential issued before it has expired"),
     Rule("gate", "while the gate exists; holds no person"),
     Rule("gate_alarm", "400 days after it was closed; names no person"),
+    Rule("gate_message", "a day after its end, a level until the next; holds no person"),
+    Rule("gate_configuration", "while the gate exists: what a gate was told to be must stay answerable"),
+    Rule("gate_command", "400 days; who gave it is in the audit log too"),
+    Rule("rollout", "as gate_configuration; holds no person"),
+    Rule("rollout_gate", "as rollout"),
+    Rule("site_mode", "while the site exists: who opened the doors must stay answerable"),
     Rule("gate_day", "as attendance_event; holds no person"),
     Rule("dead_letter", "90 days; bytes that nobody could read may name a person by number"),
     Rule("job", "until done; a failed one until somebody looked at it; ids only"),
@@ -88,6 +94,7 @@ def purge(tx: Transaction, now: datetime) -> dict[str, int]:
     Tenants' tables go through the database's own purge_by_clock (0007_purge.sql): the application may not delete there.
     """
     gone = {row.purged: row.gone for row in many(tx, _Purged, "SELECT purged, gone FROM purge_by_clock(%s)", (now,))}
+    gone |= {row.purged: row.gone for row in many(tx, _Purged, "SELECT purged, gone FROM purge_orders(%s)", (now,))}
     gone["audit_log"] = audit.purge(tx, now)
     for rule in RULES:
         if rule.sql and rule.lives:

@@ -70,6 +70,13 @@ def up_filter(leaf: str) -> str:
     return f"{PREFIX}/+/+/+/{leaf}"
 
 
+def down_filter(leaf: str) -> str:
+    """The cloud's subscription to a level of every gate: what the broker holds of it."""
+    if leaf not in DOWN:
+        raise ValueError("no such leaf")
+    return f"{PREFIX}/+/+/+/{leaf}"
+
+
 def client_id(site: int, gate: int) -> str:
     """A gate's MQTT client id, and its certificate's common name."""
     return f"{_number(site)}-{_number(gate)}"

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from cloud.fleet import queries
+from cloud.fleet.messages import send_down as send_down
 from cloud.fleet.model import Alarm, Gate, GateIdentity, GateLine, SiteWithGates, line_of, worst_first
 from cloud.fleet.reports import StateReport, TelemetryReport
 from cloud.kit.db import RuleBroken, Transaction

@@ -1,5 +1,6 @@
 """The whole line with a real broker, a real database and real signatures: a segment goes in, a receipt comes out."""
 
+import base64
 import json
 import queue
 import threading
@@ -359,3 +360,20 @@ def test_two_processes_share_the_work_and_store_everything_once(
     assert ask(clone, "SELECT count(*), count(DISTINCT seq) FROM attendance_event") == [(100, 100)]
     assert ask(clone, "SELECT count(*) FROM ledger_fork") == [(0,)]
     assert ingest.counts.events and second.counts.events, "both worked"
+
+
+def test_what_a_gate_asks_or_answers_waits_for_the_worker_bounded_and_only_from_its_own_place(
+    database: Database, cast: Cast, gate: Ledger, ingest: Ingest, line: Line, clone: Clone
+) -> None:
+    line.send(b"from another place", topic="portillon/1/demo/999/11/up/req")
+    line.send(b"a stranger", topic="portillon/1/demo/101/4000000/up/req")
+    line.send(b"x" * 20_000, topics.REQUEST)
+    wait_for(lambda: ("REPORT_SIZE",) in ask(clone, "SELECT code FROM dead_letter"))
+    for number in range(40):
+        line.send(b"question %d" % number, topics.REQUEST)
+    line.send(b"{}", topics.REPORTED)
+    wait_for(lambda: ("REPORT_FLOOD",) in ask(clone, "SELECT code FROM dead_letter"))
+    time.sleep(0.3)
+    jobs = ask(clone, "SELECT fact, what ->> 'leaf', what ->> 'body' FROM job WHERE fact = 'GateSaid' ORDER BY id")
+    assert len(jobs) == 32
+    assert jobs[0] == ("GateSaid", "up/req", base64.b64encode(b"question 0").decode())

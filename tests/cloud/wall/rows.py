@@ -94,6 +94,19 @@ ROWS: tuple[LiteralString, ...] = (
     " VALUES (%(district)s, %(gate)s, 'TOO_HOT', now(), now())",
     "INSERT INTO dead_letter (district_id, gate, code, sha256, body, first_at, last_at)"
     " VALUES (%(district)s, %(gate)s, 'BAD', %(hash_a)s, 'x', now(), now())",
+    "INSERT INTO gate_message (district_id, gate, leaf, body, retain, made_at)"
+    " VALUES (%(district)s, %(gate)s, 'dn/cfg', 'x', true, now())",
+    "INSERT INTO gate_message (district_id, gate, leaf, body, retain, made_at, expires_at)"
+    " VALUES (%(district)s, %(gate)s, 'dn/rsp', 'x', false, now(), now() + interval '1 minute')",
+    "INSERT INTO gate_configuration (district_id, gate, revision, content, sha256, made_at, by_person)"
+    " VALUES (%(district)s, %(gate)s, 1, '{}', sha256('{}'), now(), %(operator)s)",
+    "INSERT INTO rollout (district_id, id, content, started_at) VALUES (%(district)s, %(order)s, '{}', now())",
+    "INSERT INTO rollout_gate (district_id, rollout_id, gate, ring) VALUES (%(district)s, %(order)s, %(gate)s, 1)",
+    "INSERT INTO gate_command (district_id, nonce, gate, operation, by_person, asked_at, expires_at)"
+    " VALUES (%(district)s, substr(%(hash_a)s, 1, 8), %(gate)s, 'identify', %(operator)s, now(),"
+    " now() + interval '15 seconds')",
+    "INSERT INTO site_mode (district_id, site, n, mode, set_at, by_person)"
+    " VALUES (%(district)s, %(site)s, 1, 1, now(), %(office)s)",
     "INSERT INTO audit_start (district_id, n, head, moved_at) VALUES (%(district)s, 1000, %(hash_a)s, now())",
     "INSERT INTO audit_log (district_id, n, at, by_person, role, action, thing, thing_id, child_id, head)"
     " VALUES (%(district)s, 1001, now(), %(office)s, 'office', 'read_file', 'child', %(child)s, %(child)s, %(hash_b)s)",

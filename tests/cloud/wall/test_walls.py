@@ -23,7 +23,8 @@ SEEN_BY_GUARDIANS = {
     "district": ALL, "opening_hours": ALL, "school": ALL, "site": ALL,
     # Machines: an operator's transaction is a guardian's without children.
     "gate": ALL, "gate_alarm": ALL, "gate_day": ALL, "ingest_receipt": ALL, "ledger": ALL, "ledger_fork": ALL,
-    "site_document": ALL, "dead_letter": ALL, "attendance_incident": ALL, "site_ref": ALL,
+    "gate_message": ALL, "gate_configuration": ALL, "gate_command": ALL, "rollout": ALL, "rollout_gate": ALL,
+    "site_mode": ALL, "site_document": ALL, "dead_letter": ALL, "attendance_incident": ALL, "site_ref": ALL,
     "child": "t.id IN ({children})",
     "child_address": f"{CHILD} AND EXISTS (SELECT FROM guardianship g WHERE g.child_id = t.child_id AND g.lives_with"
                      " AND g.person_id = '{person}')",
@@ -46,7 +47,7 @@ SEEN_BY_GUARDIANS = {
 OWNER = {
     "activation_letter": "rd", "audit_log": "rd", "audit_start": "riud", "class_teacher": "r", "court_order": "r",
     "dead_letter": "riud", "district": "r", "enrolment": "r", "escort_right": "r", "gate": "r", "gate_alarm": "rd",
-    "guardianship": "r", "pairing_code": "rd", "pass_key": "r", "person": "ru", "role_grant": "r",
+    "gate_command": "rd", "gate_message": "rd", "guardianship": "r", "pairing_code": "rd", "pass_key": "r", "person": "ru", "role_grant": "r",
 }  # fmt: skip
 
 # What the application may do at all: select, insert, update, delete. For tables without a district as well.
@@ -55,7 +56,7 @@ RIGHTS = {
         "academic_session", "class", "child", "district", "enrolment", "escort_right", "guardianship", "person",
         "role_grant", "school", "site", "gate", "gate_alarm", "gate_day", "ledger", "attendance_incident", "pass_key",
         "pairing_code", "credential", "card", "holder_block", "activation_letter", "court_order", "custody_calendar",
-        "correction", "schedule",
+        "correction", "schedule", "gate_message", "gate_command", "rollout", "rollout_gate",
     ), "siu"),
     **dict.fromkeys((
         "staff", "class_teacher", "attendance_day", "job", "login", "session", "sign_in_link", "pairing_guess",
@@ -64,7 +65,7 @@ RIGHTS = {
     ), "siud"),
     **dict.fromkeys((
         "attendance_event", "ingest_receipt", "ledger_fork", "site_document", "site_ref", "audit_log", "trust_list",
-        "revoked_issuer",
+        "revoked_issuer", "gate_configuration", "site_mode",
     ), "si"),
     **dict.fromkeys(("dead_letter", "audit_start", "migration"), "s"),
 }  # fmt: skip

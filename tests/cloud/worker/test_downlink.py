@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -10,8 +11,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from cloud.downlink import Downlink
+from cloud.fleet import service as fleet
 from cloud.kit import clock
-from cloud.kit.db import Database
+from cloud.kit.db import Database, RuleBroken
 from cloud.passes.keys import KeyRing, Role, init_keys, load_ring, rotate_key, sign_request
 from cloud.worker import Worker
 from protocols.documents import Reader, load_gate_list, load_policy_list
@@ -148,3 +150,69 @@ def test_a_rotated_key_is_published_and_an_older_trust_list_is_not(
         downlink.look()
         time.sleep(0.05)
     assert retained.leaf("keys") == fresh.trust_bytes
+
+
+def send(database: Database, cast: Cast, leaf: str, body: bytes, expires_at: datetime | None = None) -> None:
+    with database.tenant(cast.district) as tx:
+        fleet.send_down(tx, cast.district, 11, leaf, body, retain=expires_at is None, expires_at=expires_at)
+
+
+@pytest.fixture
+def heard(broker: RunningBroker) -> Iterator[list[mqtt.MQTTMessage]]:
+    """What gate 11 is told on its own leaves."""
+    told: list[mqtt.MQTTMessage] = []
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, "gate-11", protocol=mqtt.MQTTv5)
+    client.on_message = lambda _c, _d, message: told.append(message)
+
+    def subscribe(client: mqtt.Client, *_: object) -> None:
+        client.subscribe("portillon/1/demo/101/11/dn/+", options=SubscribeOptions(qos=1))
+
+    client.on_connect = subscribe
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    yield told
+    client.disconnect()
+    client.loop_stop()
+
+
+def test_the_newest_level_of_a_gate_is_retained_and_a_forgetful_broker_is_told_again(
+    database: Database, cast: Cast, downlink: Downlink, broker: RunningBroker, heard: list[mqtt.MQTTMessage]
+) -> None:
+    send(database, cast, "dn/cfg", b"one")
+    look_until(downlink, lambda: [bytes(m.payload) for m in heard] == [b"one"])
+    send(database, cast, "dn/cfg", b"two")
+    look_until(downlink, lambda: bytes(heard[-1].payload) == b"two")
+    heard.clear()
+    broker.kill()
+    broker.start()
+    look_until(downlink, lambda: [bytes(m.payload) for m in heard] == [b"two"], seconds=15)
+
+
+def test_a_message_with_an_end_is_sent_once_not_retained_and_not_after_its_end(
+    database: Database, cast: Cast, downlink: Downlink, heard: list[mqtt.MQTTMessage]
+) -> None:
+    send(database, cast, "dn/cmd", b"too late", clock.now() - timedelta(seconds=1))
+    send(database, cast, "dn/cmd", b"open", clock.now() + timedelta(seconds=15))
+    look_until(downlink, lambda: heard)
+    send(database, cast, "dn/rsp", b"answer", clock.now() + timedelta(seconds=60))
+    look_until(downlink, lambda: len(heard) == 2)
+    downlink.look()
+    assert [(bytes(m.payload), m.retain) for m in heard] == [(b"open", False), (b"answer", False)]
+    assert 0 < heard[0].properties.MessageExpiryInterval <= 15  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("leaf", "retain", "ends", "constraint"),
+    [
+        ("dn/cmd", True, False, "gate_message_levels_alone"), ("dn/rsp", True, False, "gate_message_levels_alone"),
+        ("dn/cfg", False, True, "gate_message_levels_alone"), ("dn/cmd", False, False, "gate_message_ends"),
+        ("dn/ack", False, True, "gate_message_leaf"),
+    ],
+)  # fmt: skip
+def test_the_database_refuses_a_retained_command(
+    database: Database, cast: Cast, leaf: str, retain: bool, ends: bool, constraint: str
+) -> None:
+    expires_at = clock.now() + timedelta(seconds=10) if ends else None
+    with pytest.raises(RuleBroken) as broken, database.tenant(cast.district) as tx:
+        fleet.send_down(tx, cast.district, 11, leaf, b"x", retain=retain, expires_at=expires_at)
+    assert (broken.value.sqlstate, broken.value.constraint) == ("23514", constraint)
