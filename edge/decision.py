@@ -6,11 +6,12 @@ PURE values; `gate` fills them in, `loop` acts on them. Obeys P-3.
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from edge.memory import Change
+from edge.memory import Change, Stand
 from edge.sight import Key, Sight
 from protocols import rules
 from protocols.events import NO_FLAGS, Detail, Flag, Kind
 from protocols.limits import ANSWERS_REMEMBERED_MAX
+from protocols.passes import Credential
 from protocols.reasons import SIGNAL, Reason, Signal
 
 # Told by the gate of itself: true whether the journal can be written or not, so it is written when it can be again.
@@ -54,6 +55,8 @@ class Decision:
     seen: tuple[bytes, int, tuple[tuple[int, int], ...]] | None = None  # thumb, iat, acts: for the sisters
     changes: tuple[Change, ...] = ()  # rows to keep, in the same commit as the events
     later: tuple[Draft, ...] = ()  # news, to be written when the journal can be again
+    before: tuple[Stand | None, ...] = ()  # where the children of acts stood, so that staff can take it back
+    staff: Credential | None = None  # whose staff pass this was: genuine, of now, not replayed
 
     @property
     def signal(self) -> Signal:

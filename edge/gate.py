@@ -7,12 +7,15 @@ The caller journals a decision's events and changes in one commit before it touc
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from edge.alarms import Alarms
 from edge.decision import NEWS, Answers, Decision, Draft, GateSettings, StaffAnswer, draft_of
 from edge.memory import Acceptance, Memory, Saved
 from edge.roster import NTP, UNTRUSTED, Roster
+from edge.settling import powers_needed, revoked_since, settled_codes, who_passes
 from edge.sight import Sight
+from edge.tablet import Act, Hand, HandCode, Tablet, waiting_rows
 from edge.view import Symbol, View
 from edge.waiting import Waiting, WaitingRoom
 from protocols import passes, rules
@@ -45,6 +48,7 @@ class Gate:
         self._view, self._waiting, self._alarms = View(), WaitingRoom(), Alarms()
         self._answers, self._staff_answers, self._unsigned_answers = Answers(), Answers(), Answers()
         self._memory = Memory(saved)
+        self.tablet = Tablet(self._memory)
         self._bus_up = self._journal_ok = True
         self._boot_changes: dict[tuple[str, bytes], bytes | None] = {}
         lost_until = (saved or {}).get(("gate", b"lost_until"))
@@ -101,6 +105,24 @@ class Gate:
         """What waits for staff now, with its codes."""
         return self._waiting.all(at)
 
+    def by_hand(self, act: Act, by: Hand, at: float) -> Decision:
+        """Staff enter a fact on the tablet: taken in, handed over, taken back. None of it without the ledger."""
+        if not self._journal_ok:
+            return Decision(HandCode.JOURNAL)
+        return self._finished(self.tablet.decide(act, by, self._known(at), self._day(at)), at)
+
+    def on_tablet(self, at: float) -> dict[str, Any]:
+        """What the tablet shows of this gate now: numbers and codes, no name."""
+        day = self._day(at)
+        return {
+            "waiting": waiting_rows(self._waiting.all(at), self._known(at)),
+            "present": self.tablet.present(day),
+            "facts": self.tablet.facts(at),
+            "mode": int(self.roster.mode(at)),
+            "clock": self.roster.clock,
+            "journal": self._journal_ok,
+        }
+
     def document(self, kind: DocumentKind, data: bytes, at: float) -> Decision:
         """A document came: LIST_OK and the like, or why the last good one is kept (a fleet alarm)."""
         before = self.roster.mode(at)
@@ -127,12 +149,16 @@ class Gate:
         if note.gate == self.settings.gate:
             return self._told(Reason.OK, at)
         events: tuple[Draft, ...] = ()
+        alarms: tuple[str, ...] = ()
         if note.thumb != _NO_PHONE:
             events = self._double_use(note)
+            alarms = (DOUBLE_USE,) if events else ()
             if note.iat <= at + NOTE_AHEAD_SECONDS_MAX:
                 self._memory.note(note.thumb, note.iat)
+            elif self.roster.clock != UNTRUSTED:
+                alarms += ("BUS_FUTURE",)
         self._move_by_note(note, at)
-        return self._told(Reason.OK, at, events, (DOUBLE_USE,) if events else ())
+        return self._told(Reason.OK, at, events, alarms)
 
     def _move_by_note(self, note: Note, at: float) -> None:
         """A note that comes late says where a child was then: it never overwrites what is known since."""
@@ -191,7 +217,8 @@ class Gate:
             return self._refuse(sight, refused, at)
         self._memory.consume(sight.thumb, sight.iat)
         if sight.credential.kind == STAFF:
-            return self._staff_pass(sight, at)
+            shown = sight.credential if place.clock != UNTRUSTED else None
+            return replace(self._staff_pass(sight, at), staff=shown)
         sight = sight.asking(sight.presentation.direction)
         return self._family(sight, at, self._memory.before(accepted, sight.ids, sight.direction, at))
 
@@ -232,6 +259,7 @@ class Gate:
         staff: int | None = None,
     ) -> Decision:
         """Move the children, remember what this phone or card was accepted for, and open."""
+        before = self._memory.stands(taken, self._day(at))
         for child in taken:
             self._memory.move(child, sight.direction, self._day(at), max(0, int(at * 1000)))
         stamps = self._memory.stamps(taken)
@@ -243,7 +271,7 @@ class Gate:
         acts = tuple((child, sight.direction) for child in taken)
         seen = (sight.thumb or _NO_PHONE, sight.iat, acts)
         flags = rules.flags_of(self._known(at))
-        return self._answer(sight, Decision(code, True, acts, refused, flags, seen=seen), at, staff)
+        return self._answer(sight, Decision(code, True, acts, refused, flags, seen=seen, before=before), at, staff)
 
     def _same_again(self, sight: Sight, at: float) -> Decision:
         """Green stays; a phone's strike may pulse once more, which is a door event and no attendance."""
@@ -313,51 +341,23 @@ class Gate:
     def _settle(self, request: Waiting, answer: StaffAnswer, at: float) -> Decision:
         """Staff decided, by name. Revocations, custody and presence are checked again before the door."""
         sight = request.sight
+        if sight.is_card and answer.direction:
+            sight = replace(sight, direction=answer.direction)
+        needed = powers_needed(answer.confirm, sight.direction)
+        if answer.powers & needed != needed:
+            return self._answer(replace(sight, presentation=None), Decision(Reason.NOT_ALLOWED), at, answer.staff)
         if not answer.confirm:
             self._waiting.decline(request.key, at)
             return self._answer(sight, Decision(Reason.DECLINED), at, answer.staff)
-        if sight.is_card and answer.direction:
-            sight = replace(sight, direction=answer.direction)
-        needed = passes.POWER_CONFIRM | (passes.POWER_RELEASE if sight.direction == OUT else 0)
-        if answer.powers & needed != needed:
-            return self._answer(replace(sight, presentation=None), Decision(Reason.NOT_ALLOWED), at, answer.staff)
         self._waiting.remove(request.key)
-        codes = self._settled_codes(request, sight, at)
-        taken = _who_passes(codes, sight.direction)
+        codes = settled_codes(request, sight, self._known(at), revoked_since(sight, self.roster.revocations))
+        taken = who_passes(codes, sight.direction)
         if codes and not taken:
             worst = next((code for _, code in codes if code == Reason.CUSTODY), codes[0][1])
             denied = tuple((child, code) for child, code in codes if code != Reason.OPEN)
             return self._answer(sight, Decision(worst, refused=denied), at, answer.staff)
         left = tuple((child, code) for child, code in codes if child not in taken)
         return self._let_through(sight, Reason.CONFIRMED, taken, left, at, answer.staff)
-
-    def _settled_codes(self, request: Waiting, sight: Sight, at: float) -> tuple[tuple[int, Reason], ...]:
-        """The code of each child of a request as staff confirm it; a revocation meanwhile is every child's."""
-        known, revoked = self._known(at), self._revoked_since(sight)
-        asked = rules.Request(sight.holder, sight.direction, sight.children)
-
-        def code_of(child: int, perms: int) -> Reason:
-            if revoked:
-                return revoked
-            if sight.direction != request.sight.direction and not perms & sight.direction:
-                return Reason.NOT_ALLOWED
-            if rules.custody_says(child, asked, known) == Reason.CUSTODY:
-                return Reason.CUSTODY
-            already = known.presence(child) == sight.direction and request.code != Reason.PASSBACK
-            return Reason.PASSBACK if already else Reason.OPEN
-
-        return tuple((child, code_of(child, perms)) for child, perms in sight.children)
-
-    def _revoked_since(self, sight: Sight) -> Reason | None:
-        assert sight.credential
-        revocations = self.roster.revocations
-        try:
-            passes.check_revocations(sight.credential, revocations)
-        except PassRefused as refused:
-            return refused.reason
-        if sight.credential.issuer in revocations.kids:
-            return Reason.ISSUER_REVOKED
-        return Reason.DEVICE_REVOKED if sight.thumb in revocations.thumbs else None
 
     # --- notes --------------------------------------------------------------------------------------------------
 
@@ -438,10 +438,3 @@ class Gate:
 
     def _day(self, at: float) -> int:
         return self.settings.hours.school_day(at).toordinal()
-
-
-def _who_passes(codes: tuple[tuple[int, Reason], ...], direction: int) -> tuple[int, ...]:
-    """Arrival: those who may. Departure: nobody leaves where custody denies one of them."""
-    if direction == OUT and any(code == Reason.CUSTODY for _, code in codes):
-        return ()
-    return tuple(child for child, code in codes if code == Reason.OPEN)

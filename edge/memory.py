@@ -14,6 +14,7 @@ from protocols.canonical import decode, encode
 from protocols.limits import PHONES_REMEMBERED_MAX, PRESENCE_REMEMBERED_MAX, SAME_REQUEST_SECONDS
 from protocols.rules import NOBODY_BEFORE, Before
 
+_IN = 1  # P-2: direction and presence are told by the same numbers
 Saved = Mapping[tuple[str, bytes], bytes]
 Change = tuple[str, bytes, bytes | None]
 
@@ -145,6 +146,23 @@ class Memory:
         _set_bounded(
             self._children, child, stand, PRESENCE_REMEMBERED_MAX, lambda key: self._put("child", _child_key(key), None)
         )
+
+    def stands(self, children: Iterable[int], day: int) -> tuple[Stand | None, ...]:
+        """Where each child stands on that local day, None where that is not known."""
+        found = (self._children.get(child) for child in children)
+        return tuple(stand if stand and stand.day == day else None for stand in found)
+
+    def put_back(self, child: int, stand: Stand | None) -> None:
+        """A move that was none: the child stands where it stood, by a stamp of its own; None: not known today."""
+        if stand is not None:
+            self.move(child, stand.state, stand.day, stand.at_ms)
+        elif self._children.pop(child, None) is not None:
+            self._put("child", _child_key(child), None)
+
+    def inside(self, day: int) -> list[tuple[int, int]]:
+        """Everybody who is in on that local day, with since when (UTC ms), in the order of their numbers."""
+        rows = list(self._children.items())
+        return sorted((child, stand.at_ms) for child, stand in rows if stand.day == day and stand.state == _IN)
 
     def stamps(self, children: Iterable[int]) -> tuple[int, ...]:
         return tuple(stand.stamp if (stand := self._children.get(child)) else 0 for child in children)
