@@ -266,6 +266,23 @@ def story(
 
 
 @app.command()
+def drill(
+    name: Annotated[str, typer.Argument(help="rollout: a configuration that fails its health check rolls back.")],
+    directory: Directory = Path(".drill"),
+    as_json: AsJson = False,
+) -> None:
+    """Play one drill of the fleet end to end on a stack of its own, and end with one line of proof."""
+    from simulators.drill import run_drill
+
+    told = run_drill(name, directory, lambda words: notes().print(f"  {escape(words)}", soft_wrap=True))
+    if as_json:
+        print_json(told)
+    else:
+        proof = ", ".join(f"{one.replace('_', ' ')} {value}" for one, value in told["proof"].items())
+        typer.echo(f"Proof of the drill {name}: {proof} ({told['seconds']} s)")
+
+
+@app.command()
 def bench(name: Annotated[str, typer.Argument(help="read, ingest, pages, cards or gate.")]) -> None:
     """Run one benchmark of bench/ and pass its JSON on."""
     script = Path(__file__).parent.parent / "bench" / f"{name}.py"
