@@ -16,6 +16,7 @@ from protocols.reasons import SIGNAL, Reason, Signal
 
 # Told by the gate of itself: true whether the journal can be written or not, so it is written when it can be again.
 NEWS = frozenset((Kind.BOOT, Kind.CLOCK_SET, Kind.MODE, Kind.DOOR, Kind.DOUBLE_USE))
+_STAFFS = frozenset((Kind.STAFF_FACT, Kind.CORRECTION, Kind.HANDED_OVER))
 ALL_POWERS = 15  # the tablet's, opened for a shift by a member of staff
 
 
@@ -57,6 +58,11 @@ class Decision:
     later: tuple[Draft, ...] = ()  # news, to be written when the journal can be again
     before: tuple[Stand | None, ...] = ()  # where the children of acts stood, so that staff can take it back
     staff: Credential | None = None  # whose staff pass this was: genuine, of now, not replayed
+
+    @property
+    def is_staffs(self) -> bool:
+        """Whether staff entered it by hand: nothing of it is kept unless its event is on the disk."""
+        return any(draft.kind in _STAFFS for draft in self.events)
 
     @property
     def signal(self) -> Signal:

@@ -110,14 +110,14 @@ class Ledger:
         self._unsaved.pop((table, key), None)
 
     def _waits(self, decision: Decision, at: float) -> None:
-        """The gate's news keep their moment; rows wait too, but for a strike's: what it stands for did not happen."""
+        """The gate's news keep their moment; rows wait too, but for those of what did not happen."""
         for draft in (*decision.events, *decision.later):
             if draft.kind in NEWS and not decision.strike:
                 self._news.append(self._event(draft, at))
                 if len(self._news) > NEWS_MAX:
                     self._news.popleft()
                     self._news_lost += 1
-        if not decision.strike:
+        if not (decision.strike or decision.is_staffs):
             self._unsaved.update({(table, key): value for table, key, value in decision.changes})
             while len(self._unsaved) > UNSAVED_MAX:
                 self._unsaved.pop(next(iter(self._unsaved)))

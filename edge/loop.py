@@ -35,14 +35,15 @@ from edge.pins import Pins
 from edge.porch import Porch
 from edge.reader import Code, Reader
 from edge.roster import Roster
+from edge.tablet import HandCode
 from edge.view import Symbol
 from edge.warmup import warm_up
 from edge.watch import Watch
-from edge.web.board import Board
+from edge.web.board import Board, Json, line_of
 from protocols import topics
-from protocols.events import Detail, Flag, Kind, Note, build_note
+from protocols.events import Detail, Kind, Note, build_note
 from protocols.limits import REFUSALS_PER_MINUTE_MAX
-from protocols.passes import looks_like_pass
+from protocols.passes import Credential, looks_like_pass
 from protocols.reasons import DocumentCode, DocumentKind, Reason
 from protocols.rules import Hours
 
@@ -59,7 +60,6 @@ _DOCUMENTS = {
     topics.GATES: DocumentKind.KL1,
     topics.MODE: DocumentKind.KM1,
 }
-_FLAGS = {Flag.REPLAY_BUS_DOWN: "replay_bus_down", Flag.LIST_STALE: "list_stale", Flag.CLOCK_UNSURE: "clock_unsure"}
 _MAY_BE_GOOD_LATER = (f"_{DocumentCode.KEY}", f"_{DocumentCode.FUTURE}")
 _DAY = ("loop", b"day")  # the last local day this gate wrote in, for its day close
 
@@ -114,6 +114,8 @@ class Loop:
         self._health_events: deque[float] = deque(maxlen=REFUSALS_PER_MINUTE_MAX)
         self._handlers: dict[str, Callable[[bytes, float], None]] = {}
         self._each_second: list[Callable[[float], None]] = []
+        self._each_turn: list[Callable[[], None]] = []
+        self._staff_came: Callable[[Credential, float], None] = lambda _credential, _at: None
         self.ticked_at = time.monotonic()
 
     def on(self, leaf: str, handler: Callable[[bytes, float], None]) -> None:
@@ -123,6 +125,14 @@ class Loop:
     def each_second(self, handler: Callable[[float], None]) -> None:
         """Have this called about once a second in the loop's thread, guarded, with UTC seconds."""
         self._each_second.append(handler)
+
+    def each_turn(self, handler: Callable[[], None]) -> None:
+        """Have this called between two frames in the loop's thread, guarded: it must not take long."""
+        self._each_turn.append(handler)
+
+    def on_staff_pass(self, handler: Callable[[Credential, float], None]) -> None:
+        """Have this told of each staff pass that is genuine and of now, once its answer is shown."""
+        self._staff_came = handler
 
     # --- what others may ask (from other threads: they read values that are replaced whole) -------------------------
 
@@ -187,6 +197,8 @@ class Loop:
             self._guarded("house", partial(self._keep_house, moment))
             for handler in self._each_second:
                 self._guarded(handler.__qualname__, partial(handler, self._now()))
+        for turn in self._each_turn:
+            self._guarded(turn.__qualname__, turn)
         self._guarded("doorway", self._turn_door)
         self.porch.fade(broken=not self._ledger.ok or self._parts.health.fault_of("camera") is not None)
         frame = self._watch.look(moment)
@@ -242,7 +254,27 @@ class Loop:
         if written is not None and decision.seen is not None:
             self._tell_sisters(decision.seen, at)
         if fresh:
-            self._publish(decision, written, frame, shown, at, strike_ns, timeline)
+            self._publish(decision, written, at, strike_ns, _shot(frame, shown, timeline))
+        if decision.staff is not None:
+            self._staff_came(decision.staff, at)
+
+    def carry_out(self, decision: Decision, at: float, text: str = "") -> Decision:
+        """What was decided with no camera (a tablet, a hand scanner), in the same order; JOURNAL where unwritten.
+
+        text: what was scanned, so that the same refusal is not flashed twice.
+        """
+        written = self._apply(decision, at)
+        if written is None and (decision.strike or decision.is_staffs):
+            decision = Decision(HandCode.JOURNAL)
+        strike_ns = self._let_in(decision) if decision.strike and written and written.entries else None
+        fresh = self.porch.show(decision, text, offline=self._is_offline())
+        if decision.seen is not None:
+            self._tell_sisters(decision.seen, at)
+        if fresh or decision.is_staffs:
+            self._publish(decision, written, at, strike_ns, {})
+        if decision.staff is not None:
+            self._staff_came(decision.staff, at)
+        return decision
 
     def _let_in(self, decision: Decision) -> int | None:
         holder = next((draft.detail.get(Detail.HOLDER) for draft in decision.events), None)
@@ -271,8 +303,10 @@ class Loop:
         written = self._ledger.write(decision, at)
         if was_ok and not self._ledger.ok:
             self._gate.journal(False, at)
-        if written is None and decision.strike:
+        if written is None and (decision.strike or decision.is_staffs):
             self._undo()
+        if written is not None and decision.acts:
+            self._gate.tablet.wrote(decision, [(self._parts.journal.epoch, one.seq) for one in written.entries], at)
         if written is not None and written.entries and self._parts.broker is not None:
             self._parts.broker.wake()
         return written
@@ -309,39 +343,11 @@ class Loop:
         note = Note(self._config.gate.gate, thumb, iat, int(at * 1000), acts)
         self._parts.broker.tell_sisters(build_note(self._key, note))
 
-    def _publish(
-        self,
-        decision: Decision,
-        written: Written | None,
-        frame: Frame,
-        shown: Code,
-        at: float,
-        strike_ns: int | None,
-        timeline: list[tuple[float, str]],
-    ) -> None:
-        """One line of /stream: no names, for there are none on a gate."""
-        entries = written.entries if written else []
-        self._parts.board.decided(
-            {
-                "code": str(decision.code),
-                "strike": strike_ns is not None,
-                "acts": [list(act) for act in decision.acts],
-                "refused": [[child, str(code)] for child, code in decision.refused],
-                "flags": [name for flag, name in _FLAGS.items() if flag in decision.flags],
-                "signal": decision.signal.value,
-                "asks": list(decision.asks),
-                "by": decision.by,
-                "gate": self._config.gate.gate,
-                "epoch": self._parts.journal.epoch,
-                "seq": entries[0].seq if entries else None,
-                "at_ms": int(at * 1000),
-                "frame_captured_ns": frame.captured_ns,
-                "strike_ns": strike_ns,
-                "timeline": [list(mark) for mark in timeline],
-                "corners": [list(corner) for corner in shown.corners],
-                "frame_size": [int(frame.luma.shape[1]), int(frame.luma.shape[0])],
-            }
-        )
+    def _publish(self, decision: Decision, written: Written | None, at: float, struck: int | None, shot: Json) -> None:
+        """One line of /stream: no names, for there are none on a gate. shot: what the camera adds to it."""
+        seq = written.entries[0].seq if written and written.entries else None
+        place = (self._config.gate.gate, self._parts.journal.epoch, seq)
+        self._parts.board.decided(line_of(decision, place, at, struck) | shot)
 
     # --- what is heard ------------------------------------------------------------------------------------------
 
@@ -452,6 +458,16 @@ def _symbol_of(code: Code) -> Symbol:
     xs, ys = [x for x, _ in code.corners], [y for _, y in code.corners]
     spot = (sum(xs) / 4, sum(ys) / 4, float(max(max(xs) - min(xs), max(ys) - min(ys))))
     return Symbol(code.text if code.text is not None else code.raw.decode("latin-1"), code.format, spot=spot)
+
+
+def _shot(frame: Frame, shown: Code, timeline: list[tuple[float, str]]) -> Json:
+    """What the camera adds to a line of /stream."""
+    return {
+        "frame_captured_ns": frame.captured_ns,
+        "timeline": [list(mark) for mark in timeline],
+        "corners": [list(corner) for corner in shown.corners],
+        "frame_size": [int(frame.luma.shape[1]), int(frame.luma.shape[0])],
+    }
 
 
 def _picked(codes: list[Code]) -> Code:

@@ -13,11 +13,17 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from edge.decision import Decision
 from edge.feedback import IDLE, Feedback
+from protocols.events import Flag
 
 VIEWERS_MAX = 16  # streams open at once
 QUEUE_MAX = 64  # events waiting for one slow viewer; the oldest goes first
 HISTORY_MAX = 20
+
+
+Json = dict[str, Any]
+_FLAGS = {Flag.REPLAY_BUS_DOWN: "replay_bus_down", Flag.LIST_STALE: "list_stale", Flag.CLOCK_UNSURE: "clock_unsure"}
 
 
 class TooManyViewers(Exception):
@@ -95,6 +101,26 @@ class Board:
             for viewer in self._viewers:
                 if viewer.topic == topic:
                     viewer.put(line)
+
+
+def line_of(decision: Decision, place: tuple[int, int, int | None], at: float, strike_ns: int | None) -> Json:
+    """A decision as /stream says it: numbers and codes. place: (gate, epoch, seq of its event or None)."""
+    gate, epoch, seq = place
+    return {
+        "code": str(decision.code),
+        "strike": strike_ns is not None,
+        "acts": [list(act) for act in decision.acts],
+        "refused": [[child, str(code)] for child, code in decision.refused],
+        "flags": [name for flag, name in _FLAGS.items() if flag in decision.flags],
+        "signal": decision.signal.value,
+        "asks": list(decision.asks),
+        "by": decision.by,
+        "gate": gate,
+        "epoch": epoch,
+        "seq": seq,
+        "at_ms": int(at * 1000),
+        "strike_ns": strike_ns,
+    }
 
 
 def face_line(feedback: Feedback) -> str:
