@@ -197,6 +197,31 @@ def outage(
 
 
 @app.command()
+def chaos(
+    faults: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 20,
+    seed: Annotated[int, typer.Option(help="Chooses the faults, when, to whom and how long.")] = 1,
+    directory: Directory = Path(".chaos"),
+    gates: Annotated[int, typer.Option(min=2, max=16)] = 3,
+    quick: Annotated[bool, typer.Option("--quick", help="Short faults, close together, as in CI.")] = False,
+    timeline: Annotated[Path | None, typer.Option(help="A timeline.jsonl of an earlier run, played again.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Do so many faults to a whole Portillon while families come; exit 1 when anything did not hold."""
+    from simulators.chaos import Wanted, problems_of, run_chaos
+
+    wanted = Wanted(directory, faults, seed, gates, quick, timeline)
+    summary = run_chaos(wanted, lambda words: notes().print(f"  {escape(words)}", soft_wrap=True))
+    if as_json:
+        print_json(summary)
+    else:
+        print_summary(summary)
+    problems = problems_of(summary)
+    if problems:
+        again = f"Play it again: portillon-sim chaos --timeline {directory}/timeline.jsonl --dir OTHER"
+        raise WorldFault(f"It did not hold: {'; '.join(problems)}.", again)
+
+
+@app.command()
 def phone(
     ctx: typer.Context,
     frames: Annotated[Path, typer.Option(help="Folder for the pictures and labels.jsonl.")],

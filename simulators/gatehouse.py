@@ -20,6 +20,7 @@ from typing import Any
 
 import httpx
 
+from protocols.passes import IN
 from simulators.clock import monotonic_ns, now
 from simulators.lens import Lens, Luma, Projector, idle_view
 from simulators.optics import View, preset, view_of
@@ -42,6 +43,7 @@ class Arrival:
     phone: Phone
     held: HeldPass
     gate: int
+    direction: int = IN
     text: str = ""
     first_frame_ns: int = 0
     decision: Json = field(default_factory=dict)
@@ -84,6 +86,7 @@ class Gatehouse:
         self.answers: queue.Queue[Json] = queue.Queue()
         self.connected = threading.Event()
         self.projector = Projector(Lens(camera), idle_view(number))
+        self.patience_seconds = PATIENCE_SECONDS
         self.on_show: Callable[[Gatehouse, Luma], None] | None = None
         self._stop = threading.Event()
         self._listener = threading.Thread(target=self._listen, name=f"stream-{number}", daemon=True)
@@ -102,8 +105,8 @@ class Gatehouse:
         """Let one adult stand at the gate until it opened, refused, or patience ended."""
         began = time.monotonic()
         attempt = 0
-        while not arrival.decision and time.monotonic() - began < PATIENCE_SECONDS:
-            arrival.text = arrival.phone.text(arrival.held, now())
+        while not arrival.decision and time.monotonic() - began < self.patience_seconds:
+            arrival.text = arrival.phone.text(arrival.held, now(), arrival.direction)
             view = _view(distortion if attempt == 0 else "clean", seed + attempt)
             frame = view_of(arrival.text, view, seed + attempt)
             self._keep_distance()

@@ -144,6 +144,7 @@ class Stack:
         self._launch("web", "ingest", "worker")
         if not fresh:
             self._renew_tables()
+            self._launch("web", "ingest", "worker")  # what ended because tables of a newer Portillon were missing
         self._wait("web", "ingest", "worker")
         tell("gates")
         self._wait("gate")
@@ -166,8 +167,8 @@ class Stack:
             stopped += [part.name for part in running]
         return stopped
 
-    def start(self, name: str) -> Part:
-        """Start one part again with the same data; returns when it is well."""
+    def start(self, name: str, *, wait: bool = True) -> Part:
+        """Start one part again with the same data; returns when it is well, or at once where nobody waits."""
         part = self.parts.get(name)
         if part is None:
             raise WorldFault(f"There is no part {name!r}.", f"Parts: {', '.join(self.parts)}.")
@@ -177,7 +178,7 @@ class Stack:
             self._launch_broker(part)
         else:
             part.launch()
-        if part.kind != "database":
+        if wait and part.kind != "database":
             part.wait_ready()
         self._save()
         return part
@@ -277,7 +278,7 @@ class Stack:
 
     def _plan(self, wishes: Wishes) -> None:
         """Choose ports and write down every part but the database."""
-        broker = RunningBroker(self.directory / "broker", wishes.broker)
+        broker = RunningBroker(self.directory / "broker", wishes.broker, wishes.broker_port)
         self._add(Part("broker", "broker", log=str(broker.log), port=broker.port, url=broker.url))
         self._state["broker_kind"] = broker.kind
         port = wishes.web_port or free_port()
@@ -293,6 +294,9 @@ class Stack:
         cameras = [str(self.camera(gate)) for _, gate in gate_numbers(wishes.sizes.gates)]
         command = [sys.executable, "-m", "simulators.lens", *cameras]
         self._add(Part("lens", "lens", command, log=self._log("lens")))
+        for part in self.parts.values():
+            if wishes.prepare is not None:
+                wishes.prepare(part)
 
     def _add(self, part: Part) -> None:
         self.parts[part.name] = part

@@ -6,23 +6,30 @@ Not for: carrying them out (stack.py); what each setting means (firmware_config/
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from simulators.district import SLUG, Sizes
+from simulators.parts import Part
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a stack shall be. database, broker: a kind of database.py and broker.py."""
+    """What a stack shall be. database, broker: a kind of database.py and broker.py; ports: 0 takes a free one.
+
+    prepare: may change a part (its command, settings or gate.toml) when it is planned, before it ever starts.
+    """
 
     sizes: Sizes = field(default_factory=Sizes)
     seed: int = 1
     database: str = "auto"
     broker: str = "auto"
     web_port: int = 0
+    broker_port: int = 0
     demo_origin: str = ""
     hours: str = "00:00-24:00"
     departures: str = "staff"
+    prepare: Callable[[Part], None] | None = None
 
 
 def gate_toml(wishes: Wishes, site: int, gate: int, at_site: int, broker_url: str, port: int) -> str:
