@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from cloud.fleet.cries import PASSING, PASSING_SECONDS
 from protocols.limits import TELEMETRY_SECONDS, WILL_DELAY_SECONDS
 
 TELEMETRY_MISSED_MAX = 3  # reports in a row that may be lost (QoS 0) before a gate counts as silent
@@ -20,9 +21,9 @@ HOT_CELSIUS = 80  # a Raspberry Pi begins to throttle here
 
 # Worst first: what keeps families waiting, then what loses evidence, then what can wait for tomorrow.
 SEVERITY = (
-    "LEDGER_FORK", "SEGMENT_SIGNATURE", "LEDGER_GAP", "DOUBLE_USE", "GATE_OFFLINE", "CAMERA_BLIND", "GATE_SILENT",
-    "CLOCK_UNTRUSTED", "GATE_CLOCK", "OUTBOX_OLD", "DISK_LOW", "DOCUMENTS_OLD", "TOO_HOT", "GATE_NOT_APPROVED",
-    "GATE_NEVER_SEEN", "GATE_REVOKED",
+    "LEDGER_FORK", "SEGMENT_SIGNATURE", "LEDGER_GAP", "DOUBLE_USE", "JOURNAL_FAILED", "GATE_OFFLINE", "CAMERA_BLIND",
+    "GATE_SILENT", "CLOCK_UNTRUSTED", "GATE_CLOCK", "PASS_FORGED", "NOTE_REFUSED", "DOCUMENT_REFUSED", "OUTBOX_OLD",
+    "DISK_LOW", "DOCUMENTS_OLD", "TOO_HOT", "GATE_NOT_APPROVED", "GATE_NEVER_SEEN", "GATE_REVOKED",
 )  # fmt: skip
 
 
@@ -133,7 +134,7 @@ def faults_of(gate: Gate, alarms: Iterable[Alarm], current: Mapping[str, int], n
     """Return the codes of all that is wrong with a gate now, worst first."""
     if gate.revoked_at:
         return ("GATE_REVOKED",)
-    found = {alarm.code for alarm in alarms}
+    found = {alarm.code for alarm in alarms if _stands(alarm, now)}
     if gate.approved_at is None:
         found.add("GATE_NOT_APPROVED")
     if gate.state == "never":
@@ -144,6 +145,10 @@ def faults_of(gate: Gate, alarms: Iterable[Alarm], current: Mapping[str, int], n
     if any(held.get(domain, 0) < version for domain, version in current.items()):
         found.add("DOCUMENTS_OLD")
     return _by_severity(found | _faults_of_telemetry(gate, now))
+
+
+def _stands(alarm: Alarm, now: datetime) -> bool:
+    return alarm.code not in PASSING or (now - alarm.last_at).total_seconds() <= PASSING_SECONDS
 
 
 def _faults_of_telemetry(gate: Gate, now: datetime) -> set[str]:

@@ -52,6 +52,11 @@ FAULTS = {
         N_("One pass at two gates at once"),
         N_("Tell the head of the school: the phone's key may be copied. Revoke that phone."),
     ),
+    "JOURNAL_FAILED": Fault(
+        "bad",
+        N_("It could not write"),
+        N_("Staff were asked for each pass while it lasted. Check its card; replace it if this comes again."),
+    ),
     "GATE_OFFLINE": Fault(
         "bad",
         N_("Offline; it opens on its own"),
@@ -72,6 +77,21 @@ FAULTS = {
     ),
     "GATE_CLOCK": Fault(
         "bad", N_("The gate's clock is behind"), N_("Let it reach a time server, and replace the clock's battery.")
+    ),
+    "PASS_FORGED": Fault(
+        "warn",
+        N_("Passes of a stranger's key were shown"),
+        N_("The door stayed shut. If every family is refused, the gate lacks the newest list of keys."),
+    ),
+    "NOTE_REFUSED": Fault(
+        "warn",
+        N_("Notes of other gates were not believed"),
+        N_("Somebody else may speak on the network of the gates, or a gate's clock is wrong."),
+    ),
+    "DOCUMENT_REFUSED": Fault(
+        "warn",
+        N_("A list was refused; the last good one stays"),
+        N_("Check the server's clock and that no second worker signs with older keys."),
     ),
     "OUTBOX_OLD": Fault(
         "warn", N_("Events wait for their receipt"), N_("They are safe on the gate. Check that ingest is running.")

@@ -87,12 +87,18 @@ def set_state(
     return changed.rowcount == 1
 
 
-def set_telemetry(tx: Transaction, district_id: UUID, gate: int, values: Mapping[str, Any], now: datetime) -> None:
-    tx.execute(
+def set_telemetry(
+    tx: Transaction, district_id: UUID, gate: int, values: Mapping[str, Any], now: datetime
+) -> Mapping[str, Any]:
+    """Keep a heartbeat; return the one before."""
+    row = tx.execute(
         """UPDATE gate SET telemetry = %(values)s, telemetry_at = %(now)s, last_seen = %(now)s
-           WHERE district_id = %(district_id)s AND gate = %(gate)s""",
+           FROM (SELECT telemetry FROM gate
+                 WHERE district_id = %(district_id)s AND gate = %(gate)s FOR UPDATE) AS before
+           WHERE district_id = %(district_id)s AND gate = %(gate)s RETURNING before.telemetry""",
         {"district_id": district_id, "gate": gate, "values": Jsonb(values), "now": now},
-    )
+    ).fetchone()
+    return row[0] if row else {}
 
 
 def set_seen(tx: Transaction, district_id: UUID, gates_seen: Sequence[int], now: datetime) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cloud.fleet.cries import CRIES_MAX
+
 REPORT_BYTES_MAX = 8_192  # our own gates send under 600 bytes
 TEXT_CHARACTERS_MAX = 40
 NUMBER_MAX = 2**53  # what JSON readers agree on
@@ -55,7 +57,7 @@ def read_telemetry(payload: bytes) -> TelemetryReport:
     told = _read(payload)
     numbers = ("outbox", "oldest_s", "frame_age_s", "temperature_c", "disk_free_mb", "commit_ms", "offset_ms")
     shapes: dict[str, Callable[[Any], Any]] = dict.fromkeys(numbers, _number)
-    shapes |= {"clock": _text, "view": _text, "read_ms": _pair, "restarts": _counts}
+    shapes |= {"clock": _text, "view": _text, "read_ms": _pair, "restarts": _counts, "alarms": _cries}
     return TelemetryReport(_session(told), _known(told, shapes))
 
 
@@ -102,12 +104,12 @@ def _pair(value: Any) -> list[float | int] | None:
     return value
 
 
-def _documents(value: Any) -> dict[str, int] | None:
+def _documents(value: Any, most: int = DOCUMENTS_MAX) -> dict[str, int] | None:
     if not isinstance(value, dict):
         return None
     good = {
         name: version
-        for name, version in list(value.items())[:DOCUMENTS_MAX]
+        for name, version in list(value.items())[:most]
         if _text(name) and isinstance(version, int) and not isinstance(version, bool) and 0 <= version < 2**32
     }
     return good
@@ -115,3 +117,7 @@ def _documents(value: Any) -> dict[str, int] | None:
 
 def _counts(value: Any) -> dict[str, int] | None:
     return _documents(value)
+
+
+def _cries(value: Any) -> dict[str, int] | None:
+    return _documents(value, CRIES_MAX)

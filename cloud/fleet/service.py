@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from cloud.fleet import queries
+from cloud.fleet.cries import risen
 from cloud.fleet.messages import send_down as send_down
 from cloud.fleet.model import Alarm, Gate, GateIdentity, GateLine, SiteWithGates, line_of, worst_first
 from cloud.fleet.reports import StateReport, TelemetryReport
@@ -114,8 +115,10 @@ def apply_state(tx: Transaction, district_id: UUID, gate: int, report: StateRepo
 
 
 def apply_telemetry(tx: Transaction, district_id: UUID, gate: int, report: TelemetryReport, now: datetime) -> None:
-    """Keep the newest heartbeat of a gate (QoS 0: the one before is worth nothing)."""
-    queries.set_telemetry(tx, district_id, gate, report.values, now)
+    """Keep the newest heartbeat of a gate (QoS 0: one may be lost), and raise what it cries more often than before."""
+    before = queries.set_telemetry(tx, district_id, gate, report.values, now)
+    for code, counts in risen(before.get("alarms") or {}, report.values.get("alarms") or {}).items():
+        queries.raise_alarm(tx, district_id, gate, code, {"counts": counts}, now)
     announce(tx, district_id, "gate", [gate])
 
 
