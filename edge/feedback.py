@@ -52,6 +52,7 @@ class Face(StrEnum):
     ASK = "ask"
     REFUSED = "refused"
     OUT_OF_ORDER = "out_of_order"
+    DIGITS = "digits"
 
 
 class Words(StrEnum):
@@ -76,6 +77,7 @@ class Words(StrEnum):
     DECLINED = "declined"
     NOTHING_WAITS = "nothing_waits"
     RING = "ring"
+    DIGITS = "digits"
 
 
 def _lamps(*colours: Colour) -> Lamps:
@@ -113,6 +115,7 @@ class Feedback:
     tone: Tone
     offline: bool = False
     seconds: int | None = None
+    digits: str = ""  # what opens a shift on a tablet: on the gate's own screen and nowhere else
 
 
 # What the door itself says, to whoever stands there; the rest of what it tells is for the office (docs/door.md).
@@ -125,6 +128,8 @@ DOOR_TONES: dict[Told, Tone] = {
 IDLE = Feedback(Face.IDLE, Words.SHOW_CODE, LIGHT_IDLE, TONE_NONE)
 READING = Feedback(Face.READING, Words.HOLD_STILL, LIGHT_READING, TONE_TICK)
 OUT_OF_ORDER = Feedback(Face.OUT_OF_ORDER, Words.RING, LIGHT_OUT_OF_ORDER, TONE_NONE)
+
+DIGITS = Feedback(Face.DIGITS, Words.DIGITS, LIGHT_NONE, TONE_NONE)
 
 _BY_SIGNAL: dict[Signal, tuple[Face, Light, Tone]] = {
     Signal.GREEN: (Face.OPEN, LIGHT_OPEN, TONE_OPEN),

@@ -315,6 +315,18 @@ class Loop:
         """Write events and rows of saved state in one commit; whether they are on the disk."""
         return self._apply(Decision(Reason.OK, events=drafts, changes=changes), self._now()) is not None
 
+    def cry(self, alarm: str) -> None:
+        """Count something of which the fleet shall hear."""
+        self._parts.health.count(f"alarm_{alarm}")
+        self._tell_health_soon()
+
+    def tell(self, code: str, at: float, *, alarm: bool = False) -> None:
+        """Record a code of the gate's own condition, as an alarm where it is one; at most 6 a minute go to the disk."""
+        if alarm:
+            self._parts.health.count(f"alarm_{code}")
+            self._tell_health_soon()
+        self._record_health({Detail.DOCUMENT: code}, at)
+
     def row(self, table: str, key: bytes) -> bytes | None:
         """Return a row of saved state as the disk has it."""
         return self._ledger.row(table, key)

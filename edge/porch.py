@@ -8,12 +8,13 @@ Obeys: UX "the gate's answer" (the result stays 3 s, the next scan replaces it);
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge.decision import Decision
 from edge.door import Told
-from edge.feedback import DOOR_TONES, IDLE, OUT_OF_ORDER, RESULT_MS, Face, Feedback, feedback_for
+from edge.feedback import DIGITS, DOOR_TONES, IDLE, OUT_OF_ORDER, RESULT_MS, Face, Feedback, feedback_for
 from edge.pins import Pins
+from edge.shift import DIGITS_SECONDS
 from edge.web.board import Board
 from protocols.events import Flag
 from protocols.reasons import Reason, Signal
@@ -50,6 +51,9 @@ class Porch:
         if decision.signal is Signal.NONE and decision.code != Reason.NOTHING_WAITS:
             return False
         moment = time.monotonic()
+        if self._shown.feedback.face is Face.DIGITS and moment < self._shown.until:
+            if not (decision.events or decision.strike):
+                return False  # the staff's phone is still in view: its redraws do not take the digits away
         if decision.code == Reason.SAME_AS_BEFORE and self._stays_green(moment):
             self._go_on(moment)
             return decision.strike
@@ -68,6 +72,18 @@ class Porch:
         self._pins.buzzer.play(feedback.tone)
         self._board.show(feedback)
         return True
+
+    def show_digits(self, digits: str) -> None:
+        """Show what the staff member who stands here types on a tablet; the next answer replaces it."""
+        feedback, moment = replace(DIGITS, digits=digits), time.monotonic()
+        if feedback != self._shown.feedback:
+            self._board.show(feedback)
+        self._shown = _Shown(feedback, since=moment, until=moment + DIGITS_SECONDS)
+
+    def hide_digits(self) -> None:
+        """They were typed, or are worth nothing any more."""
+        if self._shown.feedback.face is Face.DIGITS:
+            self._shown.until = 0.0
 
     def fade(self, *, broken: bool) -> None:
         """Where the last result has had its time: back to what the gate shows when nobody is there."""

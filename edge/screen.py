@@ -1,6 +1,6 @@
 """The gate's few sentences, in five languages: the only text for people in this house.
 
-Responsible for: a title and a line for each key of feedback.Words.
+Responsible for: a title and a line for each key of feedback.Words; the words of a claim.
 Not responsible for: choosing the key (feedback.py), drawing (web/).
 Obeys: ARCHITECTURE rule 10; UX "the gate's answer" (what to do, never an accusation; no names exist on a gate).
 """
@@ -43,6 +43,7 @@ _FR = {
     Words.DECLINED: ("Passez au bureau", "Merci de vous adresser au bureau"),
     Words.NOTHING_WAITS: ("Rien n’attend", "Montrez d’abord le code de la famille"),
     Words.RING: ("Sonnez, s’il vous plaît", "Cette entrée est hors service"),
+    Words.DIGITS: ("À taper sur la tablette", "Ces quatre chiffres ouvrent le service, une seule fois"),
 }
 _EN = {
     Words.SHOW_CODE: ("Show your code", "Hold the phone 20 cm from the camera"),
@@ -64,6 +65,7 @@ _EN = {
     Words.DECLINED: ("Please see the office", "They will help you there"),
     Words.NOTHING_WAITS: ("Nothing waits", "Show the family’s code first"),
     Words.RING: ("Please ring", "This gate is out of order"),
+    Words.DIGITS: ("Type this on the tablet", "These four digits open the shift, once"),
 }
 _RU = {
     Words.SHOW_CODE: ("Покажите код", "Держите телефон в 20 см от камеры"),
@@ -85,6 +87,7 @@ _RU = {
     Words.DECLINED: ("Пройдите в канцелярию", "Там вам помогут"),
     Words.NOTHING_WAITS: ("Никто не ждёт", "Сначала покажите код семьи"),
     Words.RING: ("Пожалуйста, позвоните", "Этот вход не работает"),
+    Words.DIGITS: ("Введите на планшете", "Эти четыре цифры открывают смену, один раз"),
 }
 _KK = {
     Words.SHOW_CODE: ("Кодты көрсетіңіз", "Телефонды камерадан 20 см жерде ұстаңыз"),
@@ -106,6 +109,7 @@ _KK = {
     Words.DECLINED: ("Кеңсеге барыңыз", "Сол жерде көмектеседі"),
     Words.NOTHING_WAITS: ("Ешкім күтіп тұрған жоқ", "Алдымен отбасының кодын көрсетіңіз"),
     Words.RING: ("Қоңырау басыңыз", "Бұл кіреберіс істемейді"),
+    Words.DIGITS: ("Планшетке теріңіз", "Осы төрт сан ауысымды бір рет ашады"),
 }
 _VI = {
     Words.SHOW_CODE: ("Đưa mã của bạn ra", "Giữ điện thoại cách camera 20 cm"),
@@ -127,6 +131,52 @@ _VI = {
     Words.DECLINED: ("Mời đến văn phòng", "Văn phòng sẽ giúp bạn"),
     Words.NOTHING_WAITS: ("Không có ai đang chờ", "Hãy đưa mã của gia đình trước"),
     Words.RING: ("Xin bấm chuông", "Cổng này đang hỏng"),
+    Words.DIGITS: ("Nhập vào máy tính bảng", "Bốn chữ số này mở ca trực, một lần"),
 }
 
 SENTENCES: dict[str, dict[Words, tuple[str, str]]] = {"fr": _FR, "en": _EN, "ru": _RU, "kk": _KK, "vi": _VI}
+
+
+class ClaimWords(NamedTuple):
+    """What the page of a claim says. states: what goes on now, by the state's code; another code stands as it is."""
+
+    scan: str
+    compare: str
+    states: dict[str, str]
+
+
+def claim_words(language: str) -> ClaimWords:
+    """Return the words of a gate that has no name yet."""
+    return CLAIM.get(language, CLAIM["en"])
+
+
+_STATES = ("asking", "waiting", "signing", "no_answer", "done")
+CLAIM: dict[str, ClaimWords] = {
+    "fr": ClaimWords(
+        "Opérateur : scannez ce code, ou tapez ces mots :", "Comparez l’empreinte avant d’approuver :",
+        dict(zip(_STATES, ("Connexion…", "En attente de l’approbation", "Approuvé : signature du certificat…",
+                           "Le serveur ne répond pas : vérifiez le réseau", "C’est fait : l’entrée démarre"),
+                 strict=True)),
+    ),
+    "en": ClaimWords(
+        "Operator: scan this code, or type these words:", "Compare the fingerprint before you approve:",
+        dict(zip(_STATES, ("Connecting…", "Waiting for approval", "Approved: the certificate is being signed…",
+                           "The server does not answer: check the network", "Done: the gate is starting"),
+                 strict=True)),
+    ),
+    "ru": ClaimWords(
+        "Оператор: отсканируйте код или введите слова:", "Сравните отпечаток, прежде чем одобрить:",
+        dict(zip(_STATES, ("Соединение…", "Ожидает одобрения", "Одобрено: подписывается сертификат…",
+                           "Сервер не отвечает: проверьте сеть", "Готово: вход запускается"), strict=True)),
+    ),
+    "kk": ClaimWords(
+        "Оператор: кодты сканерлеңіз немесе сөздерді теріңіз:", "Мақұлдамас бұрын таңбаны салыстырыңыз:",
+        dict(zip(_STATES, ("Қосылуда…", "Мақұлдауды күтуде", "Мақұлданды: сертификатқа қол қойылуда…",
+                           "Сервер жауап бермейді: желіні тексеріңіз", "Дайын: кіреберіс іске қосылуда"), strict=True)),
+    ),
+    "vi": ClaimWords(
+        "Người vận hành: quét mã này hoặc gõ các từ:", "So sánh dấu vân tay trước khi phê duyệt:",
+        dict(zip(_STATES, ("Đang kết nối…", "Đang chờ phê duyệt", "Đã phê duyệt: đang ký chứng chỉ…",
+                           "Máy chủ không trả lời: kiểm tra mạng", "Xong: cổng đang khởi động"), strict=True)),
+    ),
+}  # fmt: skip

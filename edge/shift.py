@@ -36,7 +36,6 @@ class ShiftCode(StrEnum):
     SHOW_PASS = "SHOW_PASS"  # no digits stand on the screen for this tablet: ask, then show the pass
     WRONG_DIGITS = "WRONG_DIGITS"
     DIGITS_DEAD = "DIGITS_DEAD"  # too many wrong tries: the pass has to be shown again
-    CLOCK = "CLOCK"  # the gate does not know the time, so nobody can say that the pass is of now
 
 
 @dataclass(frozen=True)
@@ -165,13 +164,9 @@ class Shifts:
             self._changes[token] = None
 
     @property
-    def any_open(self) -> bool:
-        return bool(self._open)
-
-    @property
-    def awaited(self) -> bool:
-        """Whether a tablet asks: then a staff pass shown to the camera brings digits."""
-        return bool(self._asking)
+    def tokens(self) -> frozenset[bytes]:
+        """The hashes of all that are open, as far as anybody looked."""
+        return frozenset(self._open)
 
     def take_changes(self) -> tuple[Change, ...]:
         """Return the rows of saved state that changed since the last call."""

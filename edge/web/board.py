@@ -65,7 +65,7 @@ class Board:
         self.status, self.picture = status, picture
         self._lock = threading.Lock()
         self._viewers: list[Viewer] = []
-        self._face = face_line(IDLE)
+        self._face = self._own_face = face_line(IDLE)
         self.decisions = 0  # since the start
         self.history: deque[dict[str, Any]] = deque(maxlen=HISTORY_MAX)
 
@@ -76,19 +76,24 @@ class Board:
         self._send("decisions", json.dumps(decision, separators=(",", ":")))
 
     def show(self, feedback: Feedback) -> None:
-        """What the screen shows from now on."""
-        self._face = face_line(feedback)
+        """What the screen shows from now on; digits are for the gate's own screen alone."""
+        self._face, self._own_face = face_line(feedback), face_line(feedback, own=True)
         self._send("faces", self._face)
+        self._send("own_faces", self._own_face)
+
+    def tell(self, topic: str, line: str) -> None:
+        """Say a line to all who watch this topic."""
+        self._send(topic, line)
 
     def watch(self, topic: str) -> Viewer:
-        """Open a stream of "decisions" or "faces" (which begins with the present one)."""
+        """Open a stream of "decisions", of "faces" or "own_faces" (which begin with the present one), or another."""
         viewer = Viewer(topic)
         with self._lock:
             if len(self._viewers) >= VIEWERS_MAX:
                 raise TooManyViewers
             self._viewers.append(viewer)
-        if topic == "faces":
-            viewer.put(self._face)
+        if topic in ("faces", "own_faces"):
+            viewer.put(self._own_face if topic == "own_faces" else self._face)
         return viewer
 
     def leave(self, viewer: Viewer) -> None:
@@ -123,12 +128,12 @@ def line_of(decision: Decision, place: tuple[int, int, int | None], at: float, s
     }
 
 
-def face_line(feedback: Feedback) -> str:
-    return json.dumps(
-        {
-            "face": feedback.face.value,
-            "words": feedback.words.value,
-            "seconds": feedback.seconds,
-            "offline": feedback.offline,
-        }
-    )
+def face_line(feedback: Feedback, *, own: bool = False) -> str:
+    """What the screen beside the door shows. own: it is this machine's, which somebody must stand before."""
+    face = {
+        "face": feedback.face.value,
+        "words": feedback.words.value,
+        "seconds": feedback.seconds,
+        "offline": feedback.offline,
+    }
+    return json.dumps(face | ({"digits": feedback.digits} if own and feedback.digits else {}))
