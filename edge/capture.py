@@ -1,6 +1,6 @@
 """A live camera in a process of its own: a library that hangs cannot be stopped from inside, its process can.
 
-Responsible for: the child (`python -m edge.capture`) that holds the library and keeps the newest frame in a shared
+Responsible for: the child (`main` below) that holds the library and keeps the newest frame in a shared
 memory file; the parent's side, a `Camera` that notices a child which is silent or dead, ends it, and lets nothing of
 it lie about. Not responsible for: the libraries (camera.py), opening a faulty camera again and counting that (loop.py).
 Obeys: ARCHITECTURE, an arrival, hop 1; HOSTILE P39.
@@ -39,6 +39,7 @@ from edge.camera import (
     open_camera,
     open_source,
 )
+from edge.versions import PLACE
 
 SHARED_MEMORY = Path("/dev/shm")
 OWN_PROCESS = ("v4l2", "picamera2")  # the sources with a library that can hang
@@ -49,6 +50,8 @@ LIGHT_LINE_BYTES_MAX = 64
 LAST_WORDS_BYTES_MAX = 1_024
 _LAST_WORDS = re.compile(r"(CAMERA_[A-Z]+) (.+)")
 _GENERATIONS = count(1)
+# The child runs the very version that started it, wherever that lies (versions.py).
+_CHILD = "import sys; sys.path.insert(0, sys.argv.pop(1)); from edge.capture import main; sys.exit(main())"
 
 
 def open_apart(source: str, path: str, gate: int) -> Camera:
@@ -78,7 +81,7 @@ class CaptureProcess:
         try:
             os.close(os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "edge.capture", source, path, str(self.file)],
+                [sys.executable, "-c", _CHILD, str(PLACE), source, path, str(self.file)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 start_new_session=True,  # Ctrl-C is for the gate, which then ends its child
@@ -249,7 +252,3 @@ def main() -> int:
         return 0
     os.write(last_words, said.encode()[:LAST_WORDS_BYTES_MAX])
     return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
