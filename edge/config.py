@@ -40,6 +40,7 @@ from edge.settings import (
     some_hours,
     yes_or_no,
 )
+from edge.tablet_settings import SCANNER, TABLET, ScannerSettings, TabletSettings, as_tablet, tablet_problems
 
 CONFIG_BYTES_MAX = 65_536  # a gate.toml is 3 KB; anything near this is another file
 KEY_FILE_BYTES_MAX = 256  # 64 hexadecimal characters and a line end
@@ -137,6 +138,8 @@ class GateConfig:
     broker: BrokerSettings
     door: DoorSettings
     web: WebSettings
+    tablet: TabletSettings
+    scanner: ScannerSettings
     clock: ClockSettings
     gate_seed: bytes = field(repr=False)
     root_public: bytes
@@ -177,6 +180,8 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
         "listen": Setting(an_address, "127.0.0.1:8081"),
         "picture": Setting(yes_or_no, False),
     },
+    "tablet": TABLET,
+    "scanner": SCANNER,
     "clock": {
         "source": Setting(one_of("system"), "system"),
         "assume": Setting(one_of("ntp", "holdover", "untrusted"), "holdover"),
@@ -329,6 +334,7 @@ def _assemble(
     path: Path,
     values: dict[tuple[str, str], Any],
     base: Path,
+    problems += tablet_problems(values, base)
     paths: Paths,
     seed: bytes,
     root: bytes,
@@ -356,3 +362,5 @@ def _assemble(
         root_public=root,
         trust_list=trust,
     )
+        tablet=as_tablet(section("tablet"), base),
+        scanner=ScannerSettings(**section("scanner")),
