@@ -328,13 +328,13 @@ def _check_files(values: dict[tuple[str, str], Any], base: Path, problems: list[
         name = values.get(("broker", key))
         if name and not (base / name).is_file():
             problems.append(Problem(f"broker.{key}", f"{base / name} is not a file", "the path of a PEM file"))
+    problems += tablet_problems(values, base)
 
 
 def _assemble(
     path: Path,
     values: dict[tuple[str, str], Any],
     base: Path,
-    problems += tablet_problems(values, base)
     paths: Paths,
     seed: bytes,
     root: bytes,
@@ -357,10 +357,10 @@ def _assemble(
         broker=BrokerSettings(**broker),
         door=DoorSettings(**section("door")),
         web=WebSettings(**section("web")),
+        tablet=as_tablet(section("tablet"), base),
+        scanner=ScannerSettings(**section("scanner")),
         clock=ClockSettings(**section("clock")),
         gate_seed=seed,
         root_public=root,
         trust_list=trust,
     )
-        tablet=as_tablet(section("tablet"), base),
-        scanner=ScannerSettings(**section("scanner")),
