@@ -56,6 +56,10 @@ class Phone:
     noted: int = 0
     acceptance: Acceptance | None = None
 
+    @property
+    def was_here(self) -> bool:
+        return self.consumed > 0 or self.acceptance is not None
+
 
 @dataclass(frozen=True)
 class Stand:
@@ -68,10 +72,15 @@ class Stand:
 
 
 class Memory:
-    """Phones, cards, children; and the rows that changed since they were last taken."""
+    """Phones, cards, children; and the rows that changed since they were last taken.
+
+    A phone that only sisters told of stands apart until it is seen here: however many they name, none of those that
+    this gate has accepted is forgotten for them (hostile case P16).
+    """
 
     def __init__(self, saved: Saved | None = None) -> None:
         self._phones: OrderedDict[bytes, Phone] = OrderedDict()
+        self._told_of: OrderedDict[bytes, Phone] = OrderedDict()
         self._cards: OrderedDict[bytes, Acceptance] = OrderedDict()
         self._children: OrderedDict[int, Stand] = OrderedDict()
         self._changes: dict[tuple[str, bytes], bytes | None] = {}
@@ -82,7 +91,8 @@ class Memory:
     def _restore(self, table: str, key: bytes, value: bytes) -> None:
         if table == "phone":
             consumed, noted, acceptance = decode(value)
-            self._phones[key] = Phone(consumed, noted, Acceptance.from_value(acceptance) if acceptance else None)
+            phone = Phone(consumed, noted, Acceptance.from_value(acceptance) if acceptance else None)
+            (self._phones if phone.was_here else self._told_of)[key] = phone
         elif table == "card":
             self._cards[key] = Acceptance.from_value(decode(value))
         elif table == "child":
@@ -93,7 +103,7 @@ class Memory:
     # --- phones -------------------------------------------------------------------------------------------------
 
     def phone(self, thumb: bytes) -> Phone:
-        return self._phones.get(thumb, Phone())
+        return self._phones.get(thumb) or self._told_of.get(thumb, Phone())
 
     def consume(self, thumb: bytes, iat: int) -> None:
         self._set_phone(thumb, consumed=max(iat, self.phone(thumb).consumed))
@@ -116,7 +126,10 @@ class Memory:
         phone = replace(self.phone(thumb), **changed)
         acceptance = phone.acceptance.as_value() if phone.acceptance else None
         self._put("phone", thumb, encode([phone.consumed, phone.noted, acceptance]))
-        _set_bounded(self._phones, thumb, phone, PHONES_REMEMBERED_MAX, lambda key: self._put("phone", key, None))
+        known = self._phones if phone.was_here or thumb in self._phones else self._told_of
+        if known is self._phones:
+            self._told_of.pop(thumb, None)
+        _set_bounded(known, thumb, phone, PHONES_REMEMBERED_MAX, lambda key: self._put("phone", key, None))
 
     # --- cards --------------------------------------------------------------------------------------------------
 

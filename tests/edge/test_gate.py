@@ -9,7 +9,6 @@ from edge.decision import StaffAnswer
 from edge.view import Symbol
 from protocols.documents import CustodyRule, GateKey, GateList, build_gate_list
 from protocols.events import Kind, Note, build_note
-from protocols.limits import PHONES_REMEMBERED_MAX
 from protocols.passes import IN, INTENT_ENTER, OUT, POWER_CONFIRM, POWER_RELEASE
 from protocols.reasons import DocumentKind, Reason
 from tests.doorstep import GATE, NOW, SISTER, SITE, Doorstep, Phone, a_card, a_list
@@ -202,15 +201,6 @@ def test_p15_only_a_sister_of_this_site_is_heard(signed_by: SigningKey, says_gat
 
 def test_p15_an_unsigned_note_is_ignored_and_cried() -> None:
     assert Doorstep().gate.note(b"\x80", NOW).alarms == ("BUS_FORMAT",)
-
-
-def test_p16_a_flood_of_notes_forgets_the_oldest() -> None:
-    door = Doorstep(gates=2)
-    for number in range(PHONES_REMEMBERED_MAX + 5):
-        door.gate.seen(Note(SISTER, number.to_bytes(8, "big"), NOW, 0, ()), NOW)
-    rows = door.gate._memory._phones
-    assert len(rows) == PHONES_REMEMBERED_MAX
-    assert (0).to_bytes(8, "big") not in rows
 
 
 def test_p42_rubbish_is_counted_and_cries_once_an_hour() -> None:
