@@ -25,7 +25,8 @@ from cloud.kit.errors import Refused
 from cloud.kit.migrate import MigrationRefused
 
 FAILED, USAGE, UNREACHABLE, REFUSED, INTERRUPTED = 1, 2, 3, 4, 130
-SLICES_WITH_COMMANDS = {"fleet": "gate", "passes": "keys", "attendance": "events", "audit": "audit"}
+SLICES_WITH_COMMANDS = {"fleet": "gate", "passes": "keys", "attendance": "events", "audit": "audit",
+                        "people": "person", "standards": "import"}
 GRACEFUL_SECONDS = 1  # An open live page never ends by itself; uvicorn would wait for it for ever.
 
 app = typer.Typer(

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from cloud.identity.model import Door, OpenSession, PlaceRow, Role, Way
-from cloud.kit.db import Transaction, many, one_or_none
+from cloud.kit.db import Transaction, many, one, one_or_none
 
 
 @dataclass(frozen=True)
@@ -123,14 +123,14 @@ def use_link(tx: Transaction, token_hash: bytes, now: datetime) -> OpenedLink | 
 
 
 def insert_grant(tx: Transaction, district_id: UUID, grant_id: UUID, person_id: UUID, role: Role,
-                 school_id: UUID | None, class_id: UUID | None, first_day: date) -> None:
-    tx.execute(
+                 school_id: UUID | None, class_id: UUID | None, first_day: date) -> bool:
+    return tx.execute(
         "INSERT INTO role_grant (district_id, id, person_id, role, school_id, class_id, period)"
         " VALUES (%(district)s, %(id)s, %(person)s, %(role)s, %(school)s, %(class)s, daterange(%(first)s, NULL))"
         " ON CONFLICT DO NOTHING",
         {"district": district_id, "id": grant_id, "person": person_id, "role": role, "school": school_id,
          "class": class_id, "first": first_day},
-    )
+    ).rowcount > 0
 
 
 def end_grants(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, last_day: date) -> int:
@@ -140,6 +140,29 @@ def end_grants(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, 
         " AND period @> %(last)s AND lower(period) < %(last)s",
         {"district": district_id, "person": person_id, "role": role, "last": last_day},
     ).rowcount
+
+
+def end_grants_at(tx: Transaction, district_id: UUID, person_id: UUID, role: Role | None, school_id: UUID | None,
+                  class_id: UUID | None, last_day: date) -> int:
+    """role, school_id, class_id: None is any; with a role, what people granted stays."""
+    return tx.execute(
+        "UPDATE role_grant SET period = daterange(lower(period), greatest(%(last)s::date, lower(period) + 1))"
+        " WHERE district_id = %(district)s AND person_id = %(person)s AND (%(role)s::text IS NULL"
+        " OR role = %(role)s AND granted_by IS NULL) AND (%(school)s::uuid IS NULL OR school_id = %(school)s)"
+        " AND (%(class)s::uuid IS NULL OR class_id = %(class)s)"
+        " AND (upper_inf(period) OR upper(period) > greatest(%(last)s::date, lower(period) + 1))",
+        {"district": district_id, "person": person_id, "role": role, "school": school_id, "class": class_id,
+         "last": last_day},
+    ).rowcount
+
+
+def was_taken_away(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, school_id: UUID | None) -> bool:
+    return one(
+        tx, bool,
+        "SELECT EXISTS (SELECT FROM role_grant WHERE district_id = %(district)s AND person_id = %(person)s"
+        " AND role = %(role)s AND school_id IS NOT DISTINCT FROM %(school)s AND ended_by IS NOT NULL)",
+        {"district": district_id, "person": person_id, "role": role, "school": school_id},
+    )
 
 
 def open_sessions(tx: Transaction, login_id: UUID, only_district: UUID | None, own: bytes, now: datetime

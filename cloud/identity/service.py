@@ -190,12 +190,12 @@ def end_open_session(tx: Transaction, actor: Actor, session_id: UUID, now: datet
 
 
 def grant_role(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, first_day: date, *,
-               school_id: UUID | None = None, class_id: UUID | None = None) -> None:  # fmt: skip
+               school_id: UUID | None = None, class_id: UUID | None = None) -> bool:  # fmt: skip
     """Grant a role from a day on, as a seed or a command does; people do it through grants.py.
 
-    Granting what is granted already changes nothing.
+    Granting what is granted already changes nothing; return whether it was not.
     """
-    queries.insert_grant(tx, district_id, new_id(), person_id, role, school_id, class_id, first_day)
+    return queries.insert_grant(tx, district_id, new_id(), person_id, role, school_id, class_id, first_day)
 
 
 def end_role(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, last_day: date) -> int:
@@ -208,3 +208,23 @@ def end_role(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, la
     if ended:
         happened(tx, "RoleEnded", district_id)
     return ended
+
+
+def end_role_at(
+    tx: Transaction, district_id: UUID, person_id: UUID, role: Role | None, last_day: date, *,
+    school_id: UUID | None = None, class_id: UUID | None = None,
+) -> int:  # fmt: skip
+    """End a person's running grants of a role, or of any, as an import says: at a school, in a class, or wherever.
+
+    last_day: excluded. Returns how many ended. Raises GrantRefused("ROLE_LAST_HEAD").
+    """
+    with rules_of_roles(tx):
+        ended = queries.end_grants_at(tx, district_id, person_id, role, school_id, class_id, last_day)
+    if ended:
+        happened(tx, "RoleEnded", district_id)
+    return ended
+
+
+def was_taken_away(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, school_id: UUID | None) -> bool:
+    """Return whether a person ended this role of this person there: no file gives it back."""
+    return queries.was_taken_away(tx, district_id, person_id, role, school_id)

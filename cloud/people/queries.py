@@ -69,15 +69,19 @@ def staff_of_school(tx: Transaction, district_id: UUID, school_id: UUID) -> list
 
 
 def put_child(tx: Transaction, district_id: UUID, child_id: UUID, sourced_id: str, given: str, family: str,
-              birth: date | None) -> UUID:
+              birth: date | None, over_corrections: bool) -> UUID:
+    """Write a child by its key. over_corrections: also the fields that an accepted correction put right."""
     return one(
         tx, UUID,
         "INSERT INTO child (district_id, id, sourced_id, given, family, birth)"
         " VALUES (%(district)s, %(id)s, %(sourced)s, %(given)s, %(family)s, %(birth)s)"
-        " ON CONFLICT (district_id, sourced_id) DO UPDATE SET given = excluded.given, family = excluded.family,"
-        " birth = excluded.birth RETURNING id",
+        " ON CONFLICT (district_id, sourced_id) DO UPDATE SET"
+        " given = CASE WHEN %(over)s OR NOT is_mended(child, 'given') THEN excluded.given ELSE child.given END,"
+        " family = CASE WHEN %(over)s OR NOT is_mended(child, 'family') THEN excluded.family ELSE child.family END,"
+        " birth = CASE WHEN %(over)s OR NOT is_mended(child, 'birth') THEN excluded.birth ELSE child.birth END"
+        " RETURNING id",
         {"district": district_id, "id": child_id, "sourced": sourced_id, "given": given, "family": family,
-         "birth": birth},
+         "birth": birth, "over": over_corrections},
     )
 
 
@@ -261,12 +265,12 @@ def children_of_guardian(tx: Transaction, district_id: UUID, person_id: UUID, da
     )
 
 
-def put_teacher(tx: Transaction, district_id: UUID, class_id: UUID, person_id: UUID, first_day: date) -> None:
-    tx.execute(
+def put_teacher(tx: Transaction, district_id: UUID, class_id: UUID, person_id: UUID, first_day: date) -> bool:
+    return tx.execute(
         "INSERT INTO class_teacher (district_id, class_id, person_id, period)"
         " VALUES (%(district)s, %(class)s, %(person)s, daterange(%(first)s, NULL)) ON CONFLICT DO NOTHING",
         {"district": district_id, "class": class_id, "person": person_id, "first": first_day},
-    )
+    ).rowcount > 0
 
 
 def teachers_of_class(tx: Transaction, district_id: UUID, class_id: UUID, day: date) -> list[Person]:

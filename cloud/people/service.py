@@ -63,9 +63,12 @@ def staff_of_school(tx: Transaction, district_id: UUID, school_id: UUID) -> list
 
 
 def put_child(tx: Transaction, district_id: UUID, *, sourced_id: str, given: str, family: str,
-              birth: date | None) -> UUID:
-    """Return the id of a child, made or brought up to date by sourced_id."""
-    return queries.put_child(tx, district_id, new_id(), sourced_id, given, family, birth)
+              birth: date | None, over_corrections: bool = False) -> UUID:
+    """Return the id of a child, made or brought up to date by sourced_id.
+
+    What an accepted correction put right stays, but with over_corrections: the caller has looked at it (standards/).
+    """
+    return queries.put_child(tx, district_id, new_id(), sourced_id, given, family, birth, over_corrections)
 
 
 def enrol(tx: Transaction, district_id: UUID, child_id: UUID, school_id: UUID, class_id: UUID | None,
@@ -180,9 +183,9 @@ def children_of_guardian(tx: Transaction, district_id: UUID, person_id: UUID, da
     return queries.children_of_guardian(tx, district_id, person_id, day)
 
 
-def appoint_teacher(tx: Transaction, district_id: UUID, class_id: UUID, person_id: UUID, first_day: date) -> None:
-    """Give a class its teacher from a day on; appointing twice changes nothing."""
-    queries.put_teacher(tx, district_id, class_id, person_id, first_day)
+def appoint_teacher(tx: Transaction, district_id: UUID, class_id: UUID, person_id: UUID, first_day: date) -> bool:
+    """Give a class its teacher from a day on; appointing twice changes nothing. Return whether it did."""
+    return queries.put_teacher(tx, district_id, class_id, person_id, first_day)
 
 
 def teachers_of_class(tx: Transaction, district_id: UUID, class_id: UUID, day: date) -> list[Person]:

@@ -2107,3 +2107,171 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 REVOKE ALL ON FUNCTION purge_orders(timestamptz) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION purge_orders(timestamptz) TO portillon_app;
+-- How a gate gets its name and keeps it: claims, certificates, lists of what was revoked, sessions that alternate.
+
+-- A gate that asks to be one: its two public keys, shown to an operator as a fingerprint. The code stands on its screen
+-- for fifteen minutes; only hashes of the code and of the gate's token are kept. One code is one claim, for ever.
+CREATE TABLE gate_claim (
+    district_id uuid        NOT NULL CONSTRAINT gate_claim_district REFERENCES district (id),
+    id          uuid        NOT NULL,
+    code_hash   bytea       NOT NULL CONSTRAINT gate_claim_code_hashed CHECK (octet_length(code_hash) = 32),
+    token_hash  bytea       NOT NULL CONSTRAINT gate_claim_token_hashed CHECK (octet_length(token_hash) = 32),
+    public_key  bytea       NOT NULL CONSTRAINT gate_claim_key_length CHECK (octet_length(public_key) = 32),
+    request     bytea       NOT NULL CONSTRAINT gate_claim_request_length CHECK (octet_length(request) BETWEEN 64 AND 2048),
+    state       text        NOT NULL DEFAULT 'waiting'
+                            CONSTRAINT gate_claim_state CHECK (state IN ('waiting', 'approved', 'refused', 'expired')),
+    claimed_at  timestamptz NOT NULL,
+    expires_at  timestamptz NOT NULL,
+    gate        bigint,
+    decided_at  timestamptz,
+    decided_by  uuid,
+    CONSTRAINT gate_claim_pkey PRIMARY KEY (district_id, id),
+    CONSTRAINT gate_claim_code_once UNIQUE (district_id, code_hash),
+    CONSTRAINT gate_claim_life CHECK (expires_at > claimed_at AND expires_at <= claimed_at + interval '15 minutes'),
+    CONSTRAINT gate_claim_decided CHECK ((state = 'waiting') = (decided_at IS NULL)),
+    CONSTRAINT gate_claim_names_a_gate CHECK ((state = 'approved') = (gate IS NOT NULL)),
+    CONSTRAINT gate_claim_gate FOREIGN KEY (district_id, gate) REFERENCES gate (district_id, gate),
+    CONSTRAINT gate_claim_decider FOREIGN KEY (district_id, decided_by) REFERENCES person (district_id, id)
+);
+-- One key claims once at a time, in whatever district: two cards made from one image are two gates.
+CREATE UNIQUE INDEX gate_claim_key_once ON gate_claim (public_key) WHERE state = 'waiting';
+
+-- A gate's certificates: requested, then signed by whoever holds the authority's key (the worker, or an operator with
+-- the key on a stick). A key serves one certificate. body: DER, null until it is signed.
+CREATE TABLE gate_certificate (
+    district_id  uuid        NOT NULL,
+    serial       bytea       NOT NULL CONSTRAINT gate_certificate_serial CHECK (octet_length(serial) = 16),
+    gate         bigint      NOT NULL,
+    public_key   bytea       NOT NULL CONSTRAINT gate_certificate_key_length CHECK (octet_length(public_key) BETWEEN 32 AND 256),
+    request      bytea       NOT NULL
+                             CONSTRAINT gate_certificate_request_length CHECK (octet_length(request) BETWEEN 64 AND 2048),
+    why          text        NOT NULL CONSTRAINT gate_certificate_why CHECK (why IN ('claim', 'renewal', 'hand')),
+    requested_at timestamptz NOT NULL,
+    body         bytea       CONSTRAINT gate_certificate_body_length CHECK (octet_length(body) BETWEEN 64 AND 4096),
+    not_before   timestamptz,
+    not_after    timestamptz,
+    revoked_at   timestamptz,
+    CONSTRAINT gate_certificate_pkey PRIMARY KEY (district_id, serial),
+    CONSTRAINT gate_certificate_key_once UNIQUE (public_key),
+    CONSTRAINT gate_certificate_gate FOREIGN KEY (district_id, gate) REFERENCES gate (district_id, gate),
+    CONSTRAINT gate_certificate_signed_whole CHECK ((body IS NULL) = (not_after IS NULL) AND (body IS NULL) = (not_before IS NULL)),
+    CONSTRAINT gate_certificate_life CHECK (not_after > not_before AND not_after <= not_before + interval '92 days')
+);
+CREATE INDEX gate_certificate_of_gate ON gate_certificate (district_id, gate, requested_at DESC);
+
+-- The lists of revoked certificates as the authorities signed them, the newest of each; public, of no district.
+CREATE TABLE revocation_list (
+    authority  bytea       NOT NULL CONSTRAINT revocation_list_pkey PRIMARY KEY
+                           CONSTRAINT revocation_list_authority CHECK (octet_length(authority) = 32),
+    body       bytea       NOT NULL CONSTRAINT revocation_list_body CHECK (octet_length(body) BETWEEN 64 AND 4194304),
+    made_at    timestamptz NOT NULL
+);
+
+SELECT tenant_wall('gate_claim');
+SELECT tenant_wall('gate_certificate');
+SELECT only_staff_write(walled) FROM unnest(ARRAY['gate_claim', 'gate_certificate']::regclass[]) AS walled;
+REVOKE DELETE ON gate_claim, gate_certificate FROM portillon_app;
+GRANT SELECT, INSERT, UPDATE ON revocation_list TO portillon_app;
+
+-- Sessions that a gate's newer ones replaced, the newest last, at most eight: two that take turns are two gates.
+ALTER TABLE gate ADD COLUMN past_sessions jsonb NOT NULL DEFAULT '[]'
+    CONSTRAINT gate_past_sessions_few CHECK (jsonb_typeof(past_sessions) = 'array' AND jsonb_array_length(past_sessions) <= 8);
+
+CREATE POLICY lookup ON gate_certificate FOR SELECT TO portillon_owner USING (true);
+CREATE POLICY lookup ON gate_claim FOR SELECT TO portillon_owner USING (true);
+CREATE POLICY purge ON gate_claim FOR DELETE TO portillon_owner USING (true);
+
+-- Deletes the claims of long ago, the refused and expired ones too: who let which gate in stays answerable for 400 days.
+CREATE FUNCTION purge_gate_claims(before timestamptz) RETURNS SETOF uuid
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    DELETE FROM gate_claim WHERE claimed_at < before RETURNING id
+$$;
+
+-- What a list of revocations holds: one authority serves all districts, and a list names none of them.
+CREATE FUNCTION revoked_certificates() RETURNS TABLE (serial bytea, revoked_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT c.serial, c.revoked_at FROM gate_certificate c
+    WHERE c.revoked_at IS NOT NULL AND c.body IS NOT NULL ORDER BY c.serial
+$$;
+
+REVOKE ALL ON FUNCTION purge_gate_claims(timestamptz), revoked_certificates() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION purge_gate_claims(timestamptz), revoked_certificates() TO portillon_app;
+-- What an import said last time, and what a guardian's transaction may still read of machines and numbers.
+
+-- A thing of a roster as its source told it: for each field a digest (64 bits of SHA-256), never the value. An import
+-- that says the same again changes nothing; one that says something new does not write over what a person decided.
+-- key: sourcedIds, in a link parted by a space. Retention: as the thing it stands for.
+CREATE TABLE roster_row (
+    district_id uuid        NOT NULL CONSTRAINT roster_row_district REFERENCES district (id),
+    kind        text        NOT NULL CONSTRAINT roster_row_kind CHECK (kind IN ('district', 'session', 'school', 'class',
+                                'person', 'child', 'enrolment', 'tie', 'role', 'teacher')),
+    key         text        NOT NULL CONSTRAINT roster_row_key CHECK (length(key) <= 800),
+    row_id      uuid,
+    said        jsonb       NOT NULL CONSTRAINT roster_row_said CHECK (
+                                jsonb_typeof(said) = 'object' AND octet_length(said::text) <= 2048),
+    is_gone     boolean     NOT NULL DEFAULT false,
+    said_at     timestamptz NOT NULL,
+    CONSTRAINT roster_row_pkey PRIMARY KEY (district_id, kind, key)
+);
+SELECT tenant_wall('roster_row');
+DROP POLICY tenant ON roster_row;
+CREATE POLICY tenant ON roster_row TO portillon_app USING (district_id = app_district() AND app_person() IS NULL);
+REVOKE DELETE ON roster_row FROM portillon_app;
+
+-- Whether an accepted correction put a field of a child right: what an import does not write over.
+CREATE FUNCTION is_mended(of_child child, field text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM correction k WHERE k.district_id = of_child.district_id AND k.child_id = of_child.id
+                      AND k.state = 'accepted' AND k.changes @> jsonb_build_array(jsonb_build_object('field', field)))
+$$;
+
+-- The next number of a site. Sites are numbered over all districts, and a district sees its own only.
+CREATE POLICY lookup ON site FOR SELECT TO portillon_owner USING (true);
+CREATE FUNCTION free_site_number() RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT greatest(100, coalesce(max(s.number), 0)) + 1 FROM site s WHERE s.number < 4000000000
+$$;
+
+-- Whether who asks operates the fleet: told apart from a guardian, whose transaction has a person as well.
+CREATE FUNCTION app_operates() RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM role_grant g WHERE g.district_id = app_district() AND g.person_id = app_person()
+                      AND g.role = 'operator' AND g.period @> (now() AT TIME ZONE 'UTC')::date)
+$$;
+REVOKE ALL ON FUNCTION is_mended(child, text), free_site_number(), app_operates() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION is_mended(child, text), free_site_number(), app_operates() TO portillon_app;
+
+-- Numbers and signed lists name nobody, and are still not a guardian's to read: of numbers, the own and the children's.
+CREATE POLICY own_numbers ON site_ref AS RESTRICTIVE FOR SELECT TO portillon_app USING (
+    app_person() IS NULL OR person_id = app_person() OR child_id IN (SELECT app_children()));
+CREATE POLICY school_reads ON attendance_incident AS RESTRICTIVE FOR SELECT TO portillon_app USING (app_person() IS NULL);
+CREATE POLICY fleet_reads ON dead_letter AS RESTRICTIVE FOR SELECT TO portillon_app
+    USING (app_person() IS NULL OR app_operates());
+CREATE POLICY fleet_reads ON site_document AS RESTRICTIVE FOR SELECT TO portillon_app
+    USING (app_person() IS NULL OR app_operates());
+-- What a gate lost before it came up: told by the gate itself in a signed gap (P-5), so that what stands behind the hole
+-- is taken, and the hole is shown as missing and never joined. Days from from_day to to_day are not complete.
+CREATE TABLE ledger_hole (
+    district_id uuid        NOT NULL CONSTRAINT ledger_hole_district REFERENCES district (id),
+    gate        bigint      NOT NULL,
+    epoch       bigint      NOT NULL,
+    first_seq   bigint      NOT NULL,
+    next_seq    bigint      NOT NULL,
+    head        bytea       NOT NULL CONSTRAINT ledger_hole_head CHECK (octet_length(head) = 32),
+    from_day    date        NOT NULL,
+    to_day      date        NOT NULL,
+    told_epoch  bigint      NOT NULL,
+    told_seq    bigint      NOT NULL,
+    received_at timestamptz NOT NULL,
+    CONSTRAINT ledger_hole_pkey PRIMARY KEY (gate, epoch, first_seq, next_seq, head),
+    CONSTRAINT ledger_hole_span CHECK (first_seq >= 0 AND first_seq < next_seq),
+    CONSTRAINT ledger_hole_days CHECK (from_day <= to_day)
+);
+CREATE INDEX ledger_hole_of_gate ON ledger_hole (district_id, gate);
+CREATE TRIGGER ledger_hole_append_only BEFORE UPDATE OR DELETE ON ledger_hole
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER ledger_hole_keep BEFORE TRUNCATE ON ledger_hole
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+SELECT tenant_wall('ledger_hole');
+REVOKE UPDATE, DELETE ON ledger_hole FROM portillon_app;
+SELECT only_staff_write('ledger_hole');

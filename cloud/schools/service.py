@@ -45,11 +45,21 @@ class SchoolRefused(Refused):
 
 def put_district(database: Database, slug: str, name: str, now: datetime) -> UUID:
     """Return the id of the district with this slug, made if new. Opens its own transactions: the id is the tenant."""
-    with database.untenanted() as tx:
-        district_id = queries.district_of_slug(tx, slug) or new_id(now)
+    district_id = district_id_of(database, slug, now)
     with database.tenant(district_id) as tx:
-        queries.put_district(tx, district_id, slug, name, now)
+        put_district_row(tx, district_id, slug, name, now)
     return district_id
+
+
+def district_id_of(database: Database, slug: str, now: datetime) -> UUID:
+    """Return the id of the district with this slug, or the id that it will have once it is put."""
+    with database.untenanted() as tx:
+        return queries.district_of_slug(tx, slug) or new_id(now)
+
+
+def put_district_row(tx: Transaction, district_id: UUID, slug: str, name: str, now: datetime) -> None:
+    """Make a district or rename it, in a transaction that is its own already."""
+    queries.put_district(tx, district_id, slug, name, now)
 
 
 def district_of_slug(tx: Transaction, slug: str) -> UUID | None:

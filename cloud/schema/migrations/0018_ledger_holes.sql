@@ -23,3 +23,4 @@ CREATE TRIGGER ledger_hole_keep BEFORE TRUNCATE ON ledger_hole
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 SELECT tenant_wall('ledger_hole');
 REVOKE UPDATE, DELETE ON ledger_hole FROM portillon_app;
+SELECT only_staff_write('ledger_hole');

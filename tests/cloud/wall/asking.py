@@ -26,7 +26,8 @@ from cloud.passes.keys import KeyRing
 from tests.cast import NOW, TIMEZONE
 from tests.cloud.wall.town import MARK, Town
 
-MODULES = ("service", "queries", "escorts", "orders", "custody", "corrections", "staff", "grants", "letters", "rights")
+MODULES = ("service", "queries", "escorts", "orders", "custody", "corrections", "staff", "grants", "letters", "rights",
+           "roster")
 # Not asked, and why.
 NOT_ASKED = {
     "cloud.attendance.service.record_batch": "takes a gate's signed segments; tests/cloud/ingest asks it",

@@ -62,6 +62,8 @@ ROWS: tuple[LiteralString, ...] = (
     "INSERT INTO correction (district_id, id, child_id, proposed_by, proposed_at, changes)"
     " VALUES (%(district)s, %(correction)s, %(child)s, %(mother)s, now(),"
     """ '[{"field": "given", "before": "a", "after": "b"}]')""",
+    "INSERT INTO roster_row (district_id, kind, key, row_id, said, said_at)"
+    """ VALUES (%(district)s, 'child', 'aigerim', %(child)s, '{"given": "0123456789abcdef"}', now())""",
     # passes
     "INSERT INTO pairing_guess (address_hash, guesses, since) VALUES (%(hash_a)s, 1, now())",
     "INSERT INTO credential (district_id, cti, kind, person_id, pass_key_id, site, holder, rights, kid, body,"
@@ -79,6 +81,8 @@ ROWS: tuple[LiteralString, ...] = (
     " VALUES (%(district)s, %(gate)s, 1, 0, %(hash_a)s, now())",
     "INSERT INTO ledger_fork (district_id, gate, epoch, seq, head, fork, received_at)"
     " VALUES (%(district)s, %(gate)s, 1, 0, %(hash_b)s, 1, now())",
+    "INSERT INTO ledger_hole (district_id, gate, epoch, first_seq, next_seq, head, from_day, to_day, told_epoch,"
+    " told_seq, received_at) VALUES (%(district)s, %(gate)s, 1, 1, 3, %(hash_a)s, now()::date, now()::date, 2, 0, now())",
     "INSERT INTO attendance_event (district_id, occurred_at, received_at, school_day, site, gate, epoch, seq, kind,"
     " code, direction, child_id, moved, person_id, clock, body) VALUES (%(district)s, now(), now(), now()::date,"
     " %(site)s, %(gate)s, 1, 0, 1, 'OPEN', 1, %(child)s, true, %(mother)s, 1, '\\xa0')",
@@ -107,6 +111,16 @@ ROWS: tuple[LiteralString, ...] = (
     " now() + interval '15 seconds')",
     "INSERT INTO site_mode (district_id, site, n, mode, set_at, by_person)"
     " VALUES (%(district)s, %(site)s, 1, 1, now(), %(office)s)",
+    "INSERT INTO gate_claim (district_id, id, code_hash, token_hash, public_key, request, claimed_at, expires_at)"
+    " VALUES (%(district)s, %(claim)s, %(hash_a)s, %(hash_b)s, %(hash_c)s, repeat('x', 64)::bytea, now(),"
+    " now() + interval '15 minutes')",
+    "INSERT INTO gate_claim (district_id, id, code_hash, token_hash, public_key, request, claimed_at, expires_at, state,"
+    " gate, decided_at, decided_by) VALUES (%(district)s, gen_random_uuid(), %(hash_b)s, %(hash_b)s, %(hash_d)s,"
+    " repeat('x', 64)::bytea, now(), now() + interval '15 minutes', 'approved', %(gate)s, now(), %(operator)s)",
+    "INSERT INTO gate_certificate (district_id, serial, gate, public_key, request, why, requested_at, body, not_before,"
+    " not_after, revoked_at) VALUES (%(district)s, substr(%(hash_a)s, 1, 16), %(gate)s, %(hash_a)s,"
+    " repeat('x', 64)::bytea, 'claim', now(), repeat('x', 64)::bytea, now(), now() + interval '90 days', now())",
+    "INSERT INTO revocation_list (authority, body, made_at) VALUES (%(hash_a)s, repeat('x', 64)::bytea, now())",
     "INSERT INTO audit_start (district_id, n, head, moved_at) VALUES (%(district)s, 1000, %(hash_a)s, now())",
     "INSERT INTO audit_log (district_id, n, at, by_person, role, action, thing, thing_id, child_id, head)"
     " VALUES (%(district)s, 1001, now(), %(office)s, 'office', 'read_file', 'child', %(child)s, %(child)s, %(hash_b)s)",

@@ -23,8 +23,11 @@ SEEN_BY_GUARDIANS = {
     "district": ALL, "opening_hours": ALL, "school": ALL, "site": ALL,
     # Machines: an operator's transaction is a guardian's without children.
     "gate": ALL, "gate_alarm": ALL, "gate_day": ALL, "ingest_receipt": ALL, "ledger": ALL, "ledger_fork": ALL,
-    "gate_message": ALL, "gate_configuration": ALL, "gate_command": ALL, "rollout": ALL, "rollout_gate": ALL,
-    "site_mode": ALL, "site_document": ALL, "dead_letter": ALL, "attendance_incident": ALL, "site_ref": ALL,
+    "gate_claim": ALL, "gate_certificate": ALL,
+    "gate_message": ALL, "gate_configuration": ALL, "gate_command": ALL,
+    "rollout": ALL, "rollout_gate": ALL, "site_mode": ALL, "ledger_hole": ALL,
+    "site_document": NOTHING, "dead_letter": NOTHING, "attendance_incident": NOTHING, "roster_row": NOTHING,
+    "site_ref": "t.person_id = '{person}' OR t.child_id IN ({children})",
     "child": "t.id IN ({children})",
     "child_address": f"{CHILD} AND EXISTS (SELECT FROM guardianship g WHERE g.child_id = t.child_id AND g.lives_with"
                      " AND g.person_id = '{person}')",
@@ -47,7 +50,9 @@ SEEN_BY_GUARDIANS = {
 OWNER = {
     "activation_letter": "rd", "audit_log": "rd", "audit_start": "riud", "class_teacher": "r", "court_order": "r",
     "dead_letter": "riud", "district": "r", "enrolment": "r", "escort_right": "r", "gate": "r", "gate_alarm": "rd",
-    "gate_command": "rd", "gate_message": "rd", "guardianship": "r", "pairing_code": "rd", "pass_key": "r", "person": "ru", "role_grant": "r",
+    "gate_certificate": "r", "gate_claim": "rd",
+    "gate_command": "rd", "gate_message": "rd", "guardianship": "r",
+    "pairing_code": "rd", "pass_key": "r", "person": "ru", "role_grant": "r", "site": "r",
 }  # fmt: skip
 
 # What the application may do at all: select, insert, update, delete. For tables without a district as well.
@@ -56,7 +61,8 @@ RIGHTS = {
         "academic_session", "class", "child", "district", "enrolment", "escort_right", "guardianship", "person",
         "role_grant", "school", "site", "gate", "gate_alarm", "gate_day", "ledger", "attendance_incident", "pass_key",
         "pairing_code", "credential", "card", "holder_block", "activation_letter", "court_order", "custody_calendar",
-        "correction", "schedule", "gate_message", "gate_command", "rollout", "rollout_gate",
+        "correction", "schedule", "roster_row", "gate_message", "gate_command", "rollout", "rollout_gate",
+        "gate_claim", "gate_certificate", "revocation_list",
     ), "siu"),
     **dict.fromkeys((
         "staff", "class_teacher", "attendance_day", "job", "login", "session", "sign_in_link", "pairing_guess",
@@ -65,7 +71,7 @@ RIGHTS = {
     ), "siud"),
     **dict.fromkeys((
         "attendance_event", "ingest_receipt", "ledger_fork", "site_document", "site_ref", "audit_log", "trust_list",
-        "revoked_issuer", "gate_configuration", "site_mode",
+        "revoked_issuer", "gate_configuration", "site_mode", "ledger_hole",
     ), "si"),
     **dict.fromkeys(("dead_letter", "audit_start", "migration"), "s"),
 }  # fmt: skip
@@ -77,6 +83,7 @@ BEHIND_ANOTHER = {
     ("audit_log", "only_staff_add"): "the trigger that counts the lines is asked before row security",
     ("court_order", "only_staff_add"): "a trigger looks for the role of the school, which a guardian does not see",
     ("court_order", "only_staff_change"): "the tenant policy shows a guardian no order at all",
+    ("attendance_incident", "only_staff_change"): "school_reads shows a guardian none to change",
     ("custody_calendar", "only_staff_add"): "as court_order",
     ("custody_exception", "only_staff_add"): "as court_order",
     ("audit_start", "force"): "the policy of the owner lets the owner do everything",

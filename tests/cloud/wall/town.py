@@ -162,7 +162,7 @@ def _fill(database: Database, things: Things, ring: KeyRing, offset: int) -> Non
         passes.compile_policy(tx, ring, cast.district, cast.site, clock.now())
         ids["login"] = identity.login_of_person(tx, cast.district, cast.mother, NOW)
     ids["district"] = cast.district
-    ids |= {name: new_id(NOW) for name in ("order", "order_right", "right", "second_right", "correction")}
+    ids |= {name: new_id(NOW) for name in ("order", "order_right", "right", "second_right", "correction", "claim")}
     for letter in "abcdef":
         ids[f"hash_{letter}"] = hashlib.sha256(f"{letter} {cast.site}".encode()).digest()
 
@@ -189,7 +189,7 @@ def _addressed(owner: psycopg.Connection, things: Things) -> dict[str, Any]:
         " (SELECT id FROM attendance_incident WHERE district_id = %(district)s)", ids,
     ).fetchone() or ("", "", "", "", "", "")  # fmt: skip
     named = {"child_id": "child", "right_id": "right", "order_id": "order", "correction_id": "correction",
-             "school_id": "school", "person_id": "second_office", "phone_id": "phone"}  # fmt: skip
+             "claim_id": "claim", "school_id": "school", "person_id": "second_office", "phone_id": "phone"}  # fmt: skip
     return {"serial": serial, "grant_id": grant, "right_of_escort": escort, "key_id": key, "session_id": session,
             "alert_id": alert, "family_door": "family",
             **{word: ids[thing] for word, thing in named.items()}}  # fmt: skip

@@ -107,6 +107,8 @@ class Walls:
         """Return what becomes of an INSERT of rows of `of`, an UPDATE and a DELETE. district None: of any."""
         columns, overriding = self._connection.execute(COLUMNS, (table,)).fetchone() or ("", "")
         of_district = f"WHERE \"{key}\" = '{district}'" if district else ""
+        if self._told(f'SELECT 1 FROM "{of}"') == "0 rows":
+            of = "wall_copy"  # Who sees none of these rows might still make one up.
         return tuple(map(self._told, (
             f'INSERT INTO "{table}" ({columns}) {overriding} SELECT {columns} FROM "{of}" {of_district}',
             f'UPDATE "{table}" SET "{key}" = "{key}" {of_district}',
