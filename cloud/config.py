@@ -27,6 +27,10 @@ SETTINGS = (
     Setting("PORTILLON_DATABASE_URL", "", "PostgreSQL as the role portillon_app (row security applies to it)"),
     Setting("PORTILLON_DATABASE_OWNER_URL", "", "PostgreSQL as a role that may create tables; `migrate` only"),
     Setting("PORTILLON_BROKER_URL", "mqtt://127.0.0.1:1883", "MQTT 5 broker: mqtt://host:port or mqtts://host:port"),
+    Setting("PORTILLON_BROKER_CA", "", "PEM file of the broker's authority; with mqtts and a certificate of our own"),
+    Setting("PORTILLON_BROKER_CERT", "", "PEM file of this process's certificate and its key, for the broker"),
+    Setting("PORTILLON_GATES_BROKER_URL", "", "the broker's address as gates reach it: mqtts://host:port"),
+    Setting("PORTILLON_CA_DIR", "", "folder of the gates' authorities; their keys only where certificates are signed"),
     Setting("PORTILLON_KEYS_DIR", "", "folder of <role>.key, trust.kk1 and root.pub; give each process its roles only"),
     Setting("PORTILLON_PUBLIC_URL", "http://127.0.0.1:8080", "address that people type; origin of forms and links"),
     Setting("PORTILLON_LISTEN", "127.0.0.1:8080", "address and port that `serve` binds"),
@@ -44,6 +48,10 @@ class Settings:
     database_url: str = ""
     database_owner_url: str = ""
     broker_url: str = "mqtt://127.0.0.1:1883"
+    broker_ca: Path | None = None
+    broker_cert: Path | None = None
+    gates_broker_url: str = ""
+    ca_dir: Path | None = None
     keys_dir: Path | None = None
     public_url: str = "http://127.0.0.1:8080"
     listen_host: str = "127.0.0.1"
@@ -80,6 +88,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         database_url=_url("PORTILLON_DATABASE_URL", text, ("postgresql", "postgres"), problems),
         database_owner_url=_url("PORTILLON_DATABASE_OWNER_URL", text, ("postgresql", "postgres"), problems),
         broker_url=_url("PORTILLON_BROKER_URL", text, ("mqtt", "mqtts"), problems),
+        broker_ca=_file("PORTILLON_BROKER_CA", text["PORTILLON_BROKER_CA"], problems),
+        broker_cert=_file("PORTILLON_BROKER_CERT", text["PORTILLON_BROKER_CERT"], problems),
+        gates_broker_url=_url("PORTILLON_GATES_BROKER_URL", text, ("mqtts", "mqtt"), problems),
+        ca_dir=_folder("PORTILLON_CA_DIR", text["PORTILLON_CA_DIR"], problems, "gate ca init"),
         keys_dir=_folder("PORTILLON_KEYS_DIR", text["PORTILLON_KEYS_DIR"], problems),
         public_url=_url("PORTILLON_PUBLIC_URL", text, ("http", "https"), problems).rstrip("/"),
         listen_host=host,
@@ -133,11 +145,19 @@ def _number(name: str, value: str, least: int, most: int, problems: list[str]) -
     return int(value)
 
 
-def _folder(name: str, value: str, problems: list[str]) -> Path | None:
+def _folder(name: str, value: str, problems: list[str], made_by: str = "keys init") -> Path | None:
     if not value:
         return None
     if not Path(value).is_dir():
-        problems.append(f"{name}: {value} is not a folder: make it with `portillon-cloud keys init`")
+        problems.append(f"{name}: {value} is not a folder: make it with `portillon-cloud {made_by}`")
+    return Path(value)
+
+
+def _file(name: str, value: str, problems: list[str]) -> Path | None:
+    if not value:
+        return None
+    if not Path(value).is_file():
+        problems.append(f"{name}: {value} is not a file: make it with `portillon-cloud gate ca service`")
     return Path(value)
 
 

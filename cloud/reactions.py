@@ -6,14 +6,16 @@ the day and sends NOTIFY in the fact's own transaction. Not responsible for: run
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 from cloud.attendance import service as attendance
 from cloud.attendance.model import NewFact
-from cloud.fleet import saying
+from cloud.fleet import authority, certificates, messages, saying
 from cloud.fleet import service as fleet
 from cloud.fleet.reports import ReportRefused
 from cloud.kit.db import Transaction
@@ -22,6 +24,7 @@ from cloud.kit.live import announce
 from cloud.passes import service as passes
 from cloud.passes.keys import KeyRing
 from cloud.retention import purge
+from protocols import topics
 from protocols.canonical import encode
 from protocols.documents import GateKey, GateList, build_gate_list
 from protocols.events import Kind
@@ -32,9 +35,10 @@ from protocols.trust import Role
 
 @dataclass(frozen=True)
 class World:
-    """What consequences may use beside the transaction: the keys of this process."""
+    """What consequences may use beside the transaction: the keys of this process. ca_dir: the gates' authorities."""
 
     ring: KeyRing
+    ca_dir: Path | None = None
 
 
 Consequence = Callable[[Transaction, World, Job, datetime], None]
@@ -102,10 +106,60 @@ def purge_expired(tx: Transaction, world: World, job: Job, now: datetime) -> Non
     purge(tx, now)
 
 
+def sign_certificates(tx: Transaction, world: World, job: Job, now: datetime) -> None:
+    """Sign what gates of this district asked for; where the authority's key is not here it waits for `gate sign`."""
+    if world.ca_dir is not None:
+        certificates.sign_waiting(tx, _district(job), authority.signing(world.ca_dir, authority.GATES), now)
+
+
+def sign_revocations(tx: Transaction, world: World, job: Job, now: datetime) -> None:
+    """Sign the lists of revoked certificates anew, so that the broker refuses the handshake."""
+    del job
+    if world.ca_dir is not None:
+        certificates.keep_lists(tx, authority.signing(world.ca_dir, authority.GATES), now)
+
+
 Heeded = Callable[[Transaction, World, UUID, saying.Said, datetime], None]  # raises ReportRefused for another shape
 
+
+
+def give_certificate(tx: Transaction, world: World, district_id: UUID, said: saying.Said, now: datetime) -> None:
+    """A gate asks for its next certificate, signed for with the old key: what is said to it goes down at once."""
+    if world.ca_dir is None:
+        return
+
+    def sign(statement: bytes) -> bytes:
+        return world.ring.signing_key(Role.REGISTRY, now.timestamp()).sign(statement).signature
+
+    try:
+        answer = certificates.renew(
+            tx, district_id, said.gate, said.body, authority.signing(world.ca_dir, authority.GATES),
+            authority.bundle(world.ca_dir, authority.SERVICES), sign, now,
+        )  # fmt: skip
+    except certificates.CertificateRefused as refused:
+        raise ReportRefused(refused.code) from refused
+    if answer:
+        messages.send_down(tx, district_id, said.gate, topics.RESPONSE, answer, retain=False,
+                           expires_at=now + ANSWER_LIVES)  # fmt: skip
+
+
+ANSWER_LIVES = timedelta(seconds=60)  # P-6 dn/rsp; a gate that was away asks again
+# What a gate may ask on up/req -> who answers.
+ASKED: Mapping[str, Heeded] = {certificates.ASK: give_certificate}
+
+
+def answer_gate(tx: Transaction, world: World, district_id: UUID, said: saying.Said, now: datetime) -> None:
+    """A gate asks for something: by the word `ask` of its request."""
+    try:
+        told = json.loads(said.body)
+        asked = ASKED[told["ask"]]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ReportRefused("REPORT_FORMAT") from error
+    asked(tx, world, district_id, said, now)
+
+
 # What a gate says, by leaf -> whose it is. A leaf without a line is nobody's, and forgotten.
-GATE_SAID: Mapping[str, Heeded] = {}
+GATE_SAID: Mapping[str, Heeded] = {topics.REQUEST: answer_gate}
 
 
 def heed_gate(tx: Transaction, world: World, job: Job, now: datetime) -> None:
@@ -123,6 +177,7 @@ def heed_gate(tx: Transaction, world: World, job: Job, now: datetime) -> None:
 
 REACTIONS: Mapping[str, tuple[Consequence, ...]] = {
     "CardConfirmed": (watch_cards,),
+    "CertificateAsked": (sign_certificates,),
     "ChildRefused": (alert_head,),
     "FactCorrected": (rebuild_day,),
     "RightsChanged": (sign_policy,),
@@ -133,7 +188,7 @@ REACTIONS: Mapping[str, tuple[Consequence, ...]] = {
     "HolderBlocked": (sign_policy,),
     "IssuerRevoked": (sign_policy,),
     "GateRegistered": (sign_gate_list, sign_policy),
-    "GateRevoked": (sign_gate_list,),
+    "GateRevoked": (sign_gate_list, sign_revocations),
     "GateSaid": (heed_gate,),
     "DocumentsDue": (sign_policy, sign_gate_list),
     "RetentionDue": (purge_expired,),

@@ -39,6 +39,7 @@ class Worker:
     database: Database
     keys_dir: Path
     stop: threading.Event = field(default_factory=threading.Event)
+    ca_dir: Path | None = None
 
     def run(self) -> None:
         """Work until told to stop; a lost database is waited for."""
@@ -73,7 +74,7 @@ class Worker:
                 happened(tx, fact, district_id)
 
     def _run(self, tx: Transaction, job: Job, now: datetime) -> None:
-        react(tx, World(self._ring(now)), job, now)
+        react(tx, World(self._ring(now), self.ca_dir), job, now)
 
     def _ring(self, now: datetime) -> KeyRing:
         """Read anew for each job: a rotated key is used as soon as it is in force, and jobs are few."""
@@ -97,6 +98,6 @@ def main(settings: Settings) -> None:
         publishing = threading.Thread(target=downlink.run, name="downlink")
         publishing.start()
         with contextlib.suppress(KeyboardInterrupt):
-            Worker(database, settings.keys_dir, stop).run()
+            Worker(database, settings.keys_dir, stop, settings.ca_dir).run()
         stop.set()
         publishing.join(timeout=5)

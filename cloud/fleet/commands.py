@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from cloud.config import Settings
+from cloud.fleet import claim_commands
 
 app = typer.Typer(help="The gates: list, show, approve, revoke.", no_args_is_help=True)
+app.add_typer(claim_commands.app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
 
@@ -42,14 +44,6 @@ def show_gate(ctx: typer.Context, gate: int, as_json: AsJson = False) -> None:
         typer.echo(
             f"{name:<14} {json.dumps(value, default=_plain) if isinstance(value, dict | list | tuple) else value}"
         )
-
-
-@app.command("approve")
-def approve_gate(ctx: typer.Context, gate: int) -> None:
-    """Believe a gate from now on."""
-    from cloud.fleet import service
-
-    _change(ctx.obj, gate, service.approve_gate)
 
 
 @app.command("revoke")

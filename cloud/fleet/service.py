@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from cloud.fleet import queries
+from cloud.fleet import claim_queries, queries
 from cloud.fleet.cries import risen
 from cloud.fleet.messages import send_down as send_down
 from cloud.fleet.model import Alarm, Gate, GateIdentity, GateLine, SiteWithGates, line_of, worst_first
@@ -78,6 +78,7 @@ def revoke_gate(tx: Transaction, district_id: UUID, gate: int, now: datetime) ->
     """Believe a gate no longer; what it sent before stays. Sisters learn it by the next KL1."""
     if not queries.set_revoked(tx, district_id, gate, now):
         raise GateRefused("GATE_UNKNOWN")
+    claim_queries.revoke_all(tx, district_id, gate, now)
     happened(tx, "GateRevoked", district_id, site=gate_of(tx, district_id, gate).site, gate=gate)
 
 
