@@ -7,6 +7,7 @@ Obeys: ARCHITECTURE rule 5; PROTOCOL P-5 (the strike is locked first when stoppi
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 import time
@@ -20,12 +21,14 @@ from nacl.signing import SigningKey
 from edge.broker import Broker, Inbox
 from edge.capture import open_apart
 from edge.config import GateConfig
+from edge.desired import Desired, settle
 from edge.health import ClockWatch, Health
 from edge.journal import open_journal
 from edge.journal_file import JournalFailed
 from edge.loop import FIRMWARE, Loop, Parts
 from edge.pins import Pins
 from edge.settings import is_loopback
+from edge.shadow import Shadow
 from edge.supervision import Supervision
 from edge.web.board import Board
 from edge.web.pages import Pages, build
@@ -45,6 +48,7 @@ class Appliance:
         self._config = config
         self._supervision = supervision or Supervision()
         self._stack = ExitStack()
+        self.again: str | None = None  # why it ends to begin anew: "configuration" or, in a new process, "restart"
         self.broker: Broker | None = None
         try:
             self._open(config, now)
@@ -58,6 +62,9 @@ class Appliance:
         self._stack.callback(self.journal.close)
         if self.journal.quarantined is not None:
             self.health.fault("ledger", f"the journal was damaged and put aside: {self.journal.quarantined.name}")
+        shadow = Shadow(self.journal.saved())
+        self._config, steps = settle(shadow, config, self.journal, now())
+        config = self._config
         clock, inbox = ClockWatch(self.health, config.clock.assume), Inbox()
         self._stack.callback(clock.stop)
         self.board = board = Board(self.status, self.picture)
@@ -76,6 +83,7 @@ class Appliance:
         self.loop = Loop(config, parts, now)
         if config.broker.url:
             parts.broker = self.broker = self._new_broker(inbox, now)
+        self.desired = Desired(shadow, config, self.loop, self.health, self.broker, self._begin_anew, steps)
         self._stack.callback(self.loop.close)
         self.port = pages.port if pages else None
         self._starters = [clock.start, *([pages.start] if pages else [])]
@@ -127,13 +135,17 @@ class Appliance:
             if self.broker is not None:
                 self.broker.start()
             self._supervision.ready()
-            while not stop.is_set():
+            while not stop.is_set() and self.again is None:
                 self.loop.step()
                 if self._supervision.hungry and self.health.fault_of("camera") is not None:
                     self._prove_alive()
-            self._supervision.stopping()
+            if self.again is None:
+                self._supervision.stopping()
         finally:
             self.close()
+
+    def _begin_anew(self) -> None:
+        self.again = "configuration"
 
     def _prove_alive(self) -> None:
         """The camera is away, and the gate knows: one row on the disk shows that loop and journal go on.
@@ -187,6 +199,7 @@ class Appliance:
             "commit_ms": self.health.commit_ms(),
             "faults": faults,
             "counters": self.health.counters,
+            "configuration": json.loads(self.desired.shadow.report()),
         }
 
     def picture(self) -> bytes | None:

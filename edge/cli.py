@@ -89,11 +89,16 @@ def run(
     signal.signal(signal.SIGINT, stopped)
     signal.signal(signal.SIGTERM, stopped)
     try:
-        gate = Appliance(settings, time.time, supervision)
-        place = settings.gate
-        where = f", pages on http://{settings.web.listen[0]}:{gate.port}/screen" if settings.web.listen else ""
-        errors.print(f"gate {place.gate} of site {place.site} is ready{where}", markup=False)
-        gate.run(stop)
+        again = "first"
+        while again and not stop.is_set():
+            gate = Appliance(settings, time.time, supervision)
+            place = settings.gate
+            where = f", pages on http://{settings.web.listen[0]}:{gate.port}/screen" if settings.web.listen else ""
+            errors.print(f"gate {place.gate} of site {place.site} is ready{where}", markup=False)
+            gate.run(stop)
+            again = gate.again
+            if again == "restart":
+                os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     except (CertificatesUnusable, JournalFailed, PinsFailed, PortTaken) as error:
         _fail(str(error), FAILED)
     if signal.SIGINT in why:

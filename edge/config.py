@@ -189,10 +189,16 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
 }
 
 
-def load_config(path: Path) -> GateConfig:
-    """Return the checked configuration of this file. Raises ConfigProblems with every problem found."""
+def load_config(path: Path, over: Mapping[str, Mapping[str, Any]] | None = None) -> GateConfig:
+    """Return the checked configuration of this file. Raises ConfigProblems with every problem found.
+
+    over: settings by section that count instead of the file's (shadow.py says which may).
+    """
     problems: list[Problem] = []
     table = _read_toml(path, problems)
+    for section, settings in (over or {}).items():
+        written = table.get(section, {})
+        table[section] = {**written, **settings} if isinstance(written, dict) else written
     values = _read_settings(table, problems)
     _check_together(values, problems)
     base = path.resolve().parent

@@ -327,6 +327,11 @@ class Loop:
             self._tell_health_soon()
         self._record_health({Detail.DOCUMENT: code}, at)
 
+    @property
+    def writes(self) -> bool:
+        """Whether the journal takes what is written, so that nothing waits for it."""
+        return self._ledger.ok
+
     def row(self, table: str, key: bytes) -> bytes | None:
         """Return a row of saved state as the disk has it."""
         return self._ledger.row(table, key)

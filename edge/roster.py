@@ -99,6 +99,10 @@ class Roster:
         held: Held | None = self._held[kind].held if kind in self._held else None
         return _LOADERS[kind](data, documents.Reader(self.trust, self.site, at, held, timely, self.gate))
 
+    def reader(self, at: float) -> documents.Reader:
+        """What a document to this gate alone (KF1, KX1) is judged against; what is held of it: the caller's."""
+        return documents.Reader(self.trust, self.site, at, None, self.clock != UNTRUSTED, self.gate)
+
     # --- mode ---------------------------------------------------------------------------------------------------
 
     def mode(self, at: float) -> Mode:

@@ -52,6 +52,7 @@ class Site:
     policy: SigningKey = field(default_factory=lambda: SigningKey(b"\x23" * 32))
     registry: SigningKey = field(default_factory=lambda: SigningKey(b"\x24" * 32))
     command: SigningKey = field(default_factory=lambda: SigningKey(b"\x25" * 32))
+    control: SigningKey = field(default_factory=lambda: SigningKey(b"\x26" * 32))
 
     def trust_list(self, version: int = 1) -> bytes:
         roles = {
@@ -59,6 +60,7 @@ class Site:
             Role.POLICY: self.policy,
             Role.REGISTRY: self.registry,
             Role.COMMAND: self.command,
+            Role.CONTROL: self.control,
             Role.RECEIPT: RECEIPT_KEY,
         }
         keys = [TrustedKey(bytes(key.verify_key), role) for role, key in roles.items()]

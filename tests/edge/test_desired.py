@@ -1,0 +1,104 @@
+"""A configuration from afar on a whole gate: tried over a restart, kept where all is well, given up where it is not."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge import shadow
+from edge.journal_file import reading
+from protocols import topics
+from protocols.documents import GateConfiguration, build_gate_configuration
+from protocols.events import Detail, Kind
+from tests.edge.household import RunningGate, Site
+from tests.edge.line import GATE, Mosquitto, until
+from tests.edge.test_loop import ledger
+
+pytestmark = pytest.mark.serial
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+@pytest.fixture(autouse=True)
+def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shadow, "TRIAL_SECONDS", 3.0)
+    monkeypatch.setattr(shadow, "STEADY_SECONDS", 1.0)
+
+
+class Life:
+    """One gate over its restarts, as `portillon-gate run` lives it."""
+
+    def __init__(self, directory: Path, site: Site) -> None:
+        self.directory, self.site = directory, site
+        self.gate = RunningGate(directory, site)
+
+    def desire(self, version: int, content: Any) -> None:
+        configuration = GateConfiguration(GATE, version, int(time.time()) - 5, json.dumps(content).encode())
+        self.gate.take((topics.CONFIGURATION, build_gate_configuration(self.site.control, configuration)))
+
+    def goes_on(self) -> None:
+        """The gate has ended to begin anew, and does."""
+        until(lambda: self.gate.appliance.again == "configuration", 12)
+        self.gate._thread.join(5)
+        self.gate = RunningGate(self.directory, self.site)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        return self.gate.appliance.status()["configuration"]
+
+    @property
+    def open_ms(self) -> int:
+        return self.gate.appliance.loop.doorway._times.access
+
+
+@pytest.fixture
+def life(tmp_path: Path, site: Site) -> Iterator[Life]:
+    one = Life(tmp_path, site)
+    yield one
+    one.gate.stop()
+
+
+def test_a_gate_tries_a_configuration_keeps_it_and_goes_back_to_it(life: Life) -> None:
+    assert life.open_ms == 300
+    life.desire(1, {"door": {"open_seconds": 0.7}})
+    life.goes_on()
+    assert life.told["trial"] and life.open_ms == 700
+    until(lambda: life.told["state"] == "applied", 12)
+    life.desire(2, {"camera": {"source": "folder", "path": "/nowhere"}})
+    life.goes_on()
+    assert life.told["state"] == "pending"
+    life.goes_on()
+    assert (life.told["state"], life.told["errors"], life.told["runs"]) == ("rejected", ["CAMERA"], 1)
+    assert life.open_ms == 700
+    codes = [event.detail.get(Detail.DOCUMENT) for event in ledger(life.gate) if event.kind == Kind.HEALTH]
+    assert [code for code in codes if code] == ["CONFIG_TRIAL", "CONFIG_OK", "CONFIG_TRIAL", "CONFIG_ROLLED_BACK"]
+    with reading(life.gate.appliance.journal.path) as db:
+        assert db.execute("SELECT key FROM state WHERE tab = 'shadow' AND key = 'trial'").fetchall() == []
+
+
+def test_a_value_that_the_gate_cannot_use_starts_nothing(life: Life) -> None:
+    life.desire(1, {"door": {"open_seconds": 99}})
+    until(lambda: life.told["state"] == "rejected")
+    assert life.told["errors"] == ["door.open_seconds: 99 is outside 0.2 to 30.0 seconds"]
+    assert (life.gate.appliance.again, life.open_ms) == (None, 300)
+
+
+def test_the_state_is_reported_to_the_cloud(tmp_path: Path, site: Site) -> None:
+    from tests.edge.line import Cloud
+
+    broker = Mosquitto(tmp_path)
+    cloud = Cloud(broker.port)
+    gate = RunningGate(tmp_path, site, broker_port=broker.port)
+    until(lambda: cloud.payloads(topics.REPORTED))
+    assert json.loads(cloud.payloads(topics.REPORTED)[0]) == {
+        "v": 1, "state": "applied", "version": 0, "hash": "", "errors": [], "runs": 0, "trial": False,
+    }  # fmt: skip
+    cloud.close()
+    gate.stop()
+    broker.kill()
