@@ -41,7 +41,8 @@ class Operator:
 
     def root(self, holders: str = "abc", *, signed_by: str = "ab", now: datetime = NOW, **others: str) -> None:
         """Propose a root, have it signed and published."""
-        targets, snapshot, stamp = (self.public(others.get(role, role)) for role in ("targets", "snapshot", "timestamp"))
+        online = ("targets", "snapshot", "timestamp")
+        targets, snapshot, stamp = (self.public(others.get(role, role)) for role in online)
         waiting = self.repository.propose_root([self.public(name) for name in holders], targets, snapshot, stamp, now)
         for name in signed_by:
             sign(waiting, self.keys[name])
