@@ -32,8 +32,9 @@ from cloud.fleet import service as fleet
 from cloud.fleet.model import GateIdentity
 from cloud.fleet.reports import ReportRefused, read_state, read_telemetry
 from cloud.kit import clock
-from cloud.kit.broker import Broker, Message
+from cloud.kit.broker import Broker, Line, Message, line_of
 from cloud.kit.db import Database, DatabaseAway, RuleBroken, Transaction
+from cloud.kit.turns import Turns
 from cloud.passes import service as passes
 from cloud.passes.keys import KeyRing, KeysRefused, load_ring
 from cloud.reactions import facts_recorded
@@ -47,6 +48,8 @@ from protocols.trust import Role
 BATCH_SEGMENTS_MAX = 256  # at most 16,384 events in one transaction
 RECEIVE_MAXIMUM = 1_000  # messages the broker may leave unacknowledged with us: the bound of the inbox
 INBOX_MAX = 4_000  # QoS 0 telemetry is dropped beyond it; QoS 1 never comes to it
+WAITING_MAX = 2 * IN_FLIGHT_EVENTS_MAX  # of one gate: what it may have in flight, and as much sent again
+IN_TURN = 8  # messages of one gate in a batch: a storm of one delays the others by no more than these
 WAIT_SECONDS = 0.5  # the loop looks around at least so often
 PARKED_SECONDS = 2.0  # a segment that came too early waits so long for the one before it
 PARKED_MAX = 1_000
@@ -82,6 +85,7 @@ class Counts:
     receipts: int = 0
     dead: int = 0
     batches: int = 0
+    surplus: int = 0
 
 
 @dataclass
@@ -95,7 +99,7 @@ class Ingest:
     """One ingest process. `run` until `stop` is set; `settle` is one round, for tests and for the bench."""
 
     database: Database
-    broker_url: str
+    broker_url: str | Line
     ring: KeyRing
     name: str = "1"
     keys_dir: Path | None = None
@@ -104,6 +108,7 @@ class Ingest:
 
     def __post_init__(self) -> None:
         self._inbox: queue.Queue[Message | None] = queue.Queue(INBOX_MAX)
+        self._turns: Turns[Message] = Turns(WAITING_MAX, IN_TURN)
         self._parked: list[_Parked] = []
         self._knowledge: dict[tuple[UUID, int, datetime], tuple[float, Knowledge]] = {}
         self._last_chance: set[int] = set()
@@ -148,23 +153,31 @@ class Ingest:
             log.warning("inbox full, a message without acknowledgement was dropped")
 
     def _gather(self) -> list[Message]:
-        """Return what waits: parked segments first, then the inbox, in the order of arrival."""
-        batch: list[Message] = []
-        try:
-            first = self._inbox.get(timeout=0.05 if self._parked else WAIT_SECONDS)
-            items = [first]
-            while len(items) < BATCH_SEGMENTS_MAX and not self._inbox.empty():
-                items.append(self._inbox.get_nowait())
-        except queue.Empty:
-            items = []
-        if None in items:
-            self._say_again()
+        """Return what is next: parked segments first, then a few of each gate, in the order of arrival."""
+        self._let_wait(0.0 if self._turns else 0.05 if self._parked else WAIT_SECONDS)
+        batch = self._turns.take(BATCH_SEGMENTS_MAX)
         now = time.monotonic()
         self._last_chance = {id(parked.message) for parked in self._parked if parked.until <= now}
-        if items or self._last_chance:
-            batch = [parked.message for parked in self._parked]
+        if batch or self._last_chance:
+            batch = [parked.message for parked in self._parked] + batch
             self._parked = []
-        return batch + [item for item in items if item is not None]
+        return batch
+
+    def _let_wait(self, seconds: float) -> None:
+        """Empty the inbox into the turns, waiting for its first so long. What finds no place there is sent again."""
+        heard: list[Message | None] = []
+        try:
+            heard.append(self._inbox.get(timeout=seconds) if seconds else self._inbox.get_nowait())
+            while len(heard) < INBOX_MAX:
+                heard.append(self._inbox.get_nowait())
+        except queue.Empty:
+            pass
+        for item in heard:
+            if item is None:
+                self._say_again()
+            elif not self._turns.put(item.topic, item.payload, item):
+                self.counts.surplus += 1
+                self.broker.acknowledge(item)
 
     def _see_through(self, batch: Sequence[Message]) -> None:
         now = clock.now()
@@ -388,7 +401,7 @@ def main(settings: Settings, name: str = "1") -> None:
         log.error("%s: %s\n  try: %s", refused.code, refused.what, refused.what_to_do)
         raise SystemExit(REFUSED) from refused
     with Database(settings.database_url, 2, connect_seconds=CONNECT_SECONDS) as database:
-        ingest = Ingest(database, settings.broker_url, ring, name, settings.keys_dir)
+        ingest = Ingest(database, line_of(settings), ring, name, settings.keys_dir)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ingest.stop.set())
         log.info("ingest %s is ready", name)
