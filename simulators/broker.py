@@ -127,7 +127,7 @@ class RunningBroker:
             "persistence true",
             f"persistence_location {self.directory}/",
             "autosave_interval 1",
-            "autosave_on_changes true",
+            "autosave_on_changes false",
             "persistent_client_expiration 1d",
             f"max_inflight_messages {INFLIGHT_MAX}",
             "max_queued_messages 10000",

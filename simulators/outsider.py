@@ -32,7 +32,9 @@ OVERSIZED_BYTES = 200 * 1024  # over Portillon's own bound (128 KiB), under the 
 MONSTER_BYTES = 300 * 1024  # over the broker's
 PROBE_SECONDS = 0.05
 PROBE_ANSWER_SECONDS_MAX = 5.0
-STORM_INFLIGHT_MAX = 200
+INFLIGHT_MAX = 200
+STORM_RATE = 500  # segments a second: eight times all that a gate may have in flight, every second
+STORM_PAUSE_SECONDS = 0.005
 STRANGER_GATE = 4_000_000_000  # in no registry
 NOTES = 300
 
@@ -66,7 +68,7 @@ class Outsider:
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, f"outsider-{seed}-{monotonic_ns()}", protocol=mqtt.MQTTv5
         )
-        self._client.max_inflight_messages_set(STORM_INFLIGHT_MAX)
+        self._client.max_inflight_messages_set(INFLIGHT_MAX)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = lambda *_: self._connected.set()
         self._client.on_message = lambda _client, _data, message: self._heard.put(message)
@@ -159,13 +161,13 @@ class Outsider:
     # --- a gate gone mad ----------------------------------------------------------------------------------------
 
     def storm(self, place: Place, segment: bytes, seconds: float, stop: threading.Event) -> int:
-        """Send one genuine segment of this gate again and again, as fast as the broker takes it; return how often."""
-        sent, until = 0, time.monotonic() + seconds
-        while time.monotonic() < until and not stop.is_set():
-            self._client.publish(place.up(topics.EVENTS), segment, qos=1).wait_for_publish(0.0)
-            sent += 1
-            while len(self._client._out_messages) >= STORM_INFLIGHT_MAX and time.monotonic() < until:
-                time.sleep(0.001)  # paho offers no question for how much it holds
+        """Send one genuine segment of this gate again and again, STORM_RATE a second; return how often."""
+        sent, began = 0, time.monotonic()
+        while time.monotonic() < began + seconds and not stop.is_set():
+            for _ in range(int((time.monotonic() - began) * STORM_RATE) - sent):
+                self._publish(place.up(topics.EVENTS), segment)
+                sent += 1
+            time.sleep(STORM_PAUSE_SECONDS)
         return sent
 
     def probe(self, place: Place, segment: bytes, seconds: float, is_receipt: Callable[[bytes], bool]) -> list[float]:
