@@ -21,7 +21,7 @@ from uuid import UUID
 from cloud.fleet import messages
 from cloud.fleet import service as fleet
 from cloud.kit import clock
-from cloud.kit.broker import Broker, Message
+from cloud.kit.broker import Broker, Line, Message
 from cloud.kit.db import Database, DatabaseAway
 from cloud.passes import service as passes
 from cloud.passes.keys import KeysRefused, load_ring
@@ -42,7 +42,7 @@ class Downlink:
     """One publisher. Several do no harm: they publish the same bytes."""
 
     database: Database
-    broker_url: str
+    broker_url: str | Line
     keys_dir: Path
     name: str = "1"
     stop: threading.Event = field(default_factory=threading.Event)

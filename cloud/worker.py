@@ -18,6 +18,7 @@ import psycopg
 from cloud.config import Settings
 from cloud.downlink import Downlink
 from cloud.kit import clock
+from cloud.kit.broker import line_of
 from cloud.kit.db import Database, DatabaseAway, Transaction
 from cloud.kit.jobs import CHANNEL, Job, due, happened, run_next
 from cloud.passes.keys import KeyRing, KeysRefused, load_ring
@@ -94,7 +95,7 @@ def main(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with Database(settings.database_url, 3) as database:
-        downlink = Downlink(database, settings.broker_url, settings.keys_dir, stop=stop)
+        downlink = Downlink(database, line_of(settings), settings.keys_dir, stop=stop)
         publishing = threading.Thread(target=downlink.run, name="downlink")
         publishing.start()
         with contextlib.suppress(KeyboardInterrupt):

@@ -105,6 +105,43 @@ def run(
         sys.exit(INTERRUPTED)
 
 
+# --- claim --------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def claim(
+    data: Annotated[Path, typer.Option("--data", help="Where the gate's files go.")] = Path("/var/lib/portillon"),
+    card: Annotated[
+        Path, typer.Option("--card", help="Folder with claim.toml, and fittings.toml where one is wanted.")
+    ] = Path("/boot/firmware/claim"),
+    listen: Annotated[str, typer.Option("--listen", help="HOST:PORT of the screen.")] = "127.0.0.1:8081",
+    language: Annotated[str, typer.Option("--language", help="fr, en, ru, kk or vi.")] = "en",
+) -> None:
+    """Make this gate's keys, show a code until an operator approves, and write gate.toml."""
+    from edge.claim import Claim, ClaimFailed, Shown, read_where
+    from edge.claim_page import ClaimPage
+    from edge.settings import Wrong, an_address
+
+    def show(shown: Shown) -> None:
+        page.show(shown)
+        _line({"state": shown.state, "code": shown.code, "fingerprint": shown.fingerprint, "address": shown.address})
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        address = an_address(listen) or ("127.0.0.1", 0)
+        page = ClaimPage(*address, language)
+        made = Claim(read_where(card / "claim.toml"), data, card / "fittings.toml", show, time.time)
+        page.start()
+        path = made.run(stop.is_set)
+    except (ClaimFailed, OSError, Wrong) as error:
+        _fail(str(error), USAGE)
+    if path is None:
+        sys.exit(INTERRUPTED)
+    errors.print(f"{path} is written: portillon-gate run --config {path}", markup=False)
+
+
 # --- read, replay -------------------------------------------------------------------------------------------------
 
 

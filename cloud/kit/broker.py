@@ -9,6 +9,7 @@ on its own; callbacks run there and must only put things into queues.
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
@@ -17,6 +18,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from cloud.config import Settings
 from protocols.limits import PACKET_BYTES_MAX, SESSION_EXPIRY_SECONDS
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -25,6 +27,20 @@ RECONNECT_SECONDS = (1, 2)  # paho's own default lets a 20 s outage last 31
 QUEUED_MAX = 10_000  # publications held while the broker is away; receipts are made again on resends
 
 log = logging.getLogger("portillon.broker")
+
+
+@dataclass(frozen=True)
+class Line:
+    """Where the broker is, and who we are to it. cert: certificate and key in one file (PEM); None: by name only."""
+
+    url: str
+    ca: Path | None = None
+    cert: Path | None = None
+
+
+def line_of(settings: Settings) -> Line:
+    """Return the line of this process."""
+    return Line(settings.broker_url, settings.broker_ca, settings.broker_cert)
 
 
 @dataclass(frozen=True)
@@ -42,10 +58,11 @@ class Broker:
     """A session. `heard` and `connected` run on paho's thread."""
 
     def __init__(
-        self, url: str, client_id: str, filters: Sequence[str], heard: Callable[[Message], None],
+        self, line: str | Line, client_id: str, filters: Sequence[str], heard: Callable[[Message], None],
         connected: Callable[[], None] = lambda: None, *, receive_maximum: int = 1_000,
     ) -> None:  # fmt: skip
-        address = urlsplit(url)
+        line = line if isinstance(line, Line) else Line(line)
+        address = urlsplit(line.url)
         self._where = (address.hostname or "127.0.0.1", address.port or PORTS.get(address.scheme, 1883))
         self._filters, self._heard, self._connected = list(filters), heard, connected
         self._receive_maximum = receive_maximum
@@ -56,7 +73,7 @@ class Broker:
         self._client.max_queued_messages_set(QUEUED_MAX)
         self._client.max_inflight_messages_set(receive_maximum)
         if address.scheme == "mqtts":
-            self._client.tls_set()
+            self._client.tls_set(ca_certs=_text(line.ca), certfile=_text(line.cert))
         if address.username:
             self._client.username_pw_set(address.username, address.password)
         self._client.on_connect = self._on_connect
@@ -111,3 +128,7 @@ class Broker:
             self._complained = True
             log.error("the broker at %s:%s does not take us: %s; trying again. Check PORTILLON_BROKER_URL",
                       *self._where, why)  # fmt: skip
+
+
+def _text(file: Path | None) -> str | None:
+    return str(file) if file else None
