@@ -228,9 +228,12 @@ class RunningGate:
         broker_port: int | None = None,
         listen: str = "",
         now: Callable[[], float] = time.time,
+        changed: Callable[[Path], object] = lambda _config: None,
     ) -> None:
+        """changed: what a test does to gate.toml and its neighbours before the start."""
         self.scene = Scene(directory / "camera.frame")
         config = write_gate(directory, site, broker_port=broker_port, listen=listen)
+        changed(config)
         self.appliance = Appliance(load_config(config), now)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.appliance.run, args=(self._stop,))
@@ -275,3 +278,10 @@ class RunningGate:
         self._stop.set()
         self._thread.join(8)
         assert not self._thread.is_alive()
+
+
+def skip_boot_rule(running: RunningGate) -> None:
+    """A gate whose replay state was lost waits 10 s for redraws; tests do not."""
+    running.appliance.loop.gate._lost_until = 0
+    running.appliance.loop._ledger._saved["gate", b"lost_until"] = bytes(8)
+    until(lambda: ("document", b"KR1") in running.appliance.loop._ledger._saved)  # held, and on the disk

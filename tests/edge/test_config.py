@@ -119,14 +119,14 @@ def test_mistakes_in_files_are_listed_with_the_others(tmp_path: Path) -> None:
         'gate = "\\u0000"',
     ],
 )
-def test_an_identifier_is_an_integer_from_one_and_nothing_else(tmp_path: Path, line: str) -> None:
+def test_p17_an_identifier_is_an_integer_from_one_and_nothing_else(tmp_path: Path, line: str) -> None:
     assert len(problems_of(tmp_path, with_line("gate", line))) == 1
 
 
 @pytest.mark.parametrize(
     "district", ["", "demo/#", "+", "$SYS", "Demo", "d" * 33, "a\\u0000b", "x" * 65_000, "demo\\n", "é"]
 )
-def test_a_district_that_could_leave_its_topic_is_refused(tmp_path: Path, district: str) -> None:
+def test_p17_a_district_that_could_leave_its_topic_is_refused(tmp_path: Path, district: str) -> None:
     assert list(problems_of(tmp_path, with_line("gate", f'district = "{district}"'))) == ["gate.district"]
 
 

@@ -19,7 +19,7 @@ from protocols import topics
 from protocols.documents import CustodyRule, Mode
 from protocols.events import Detail, Event, Kind, Note, build_note
 from protocols.passes import IN, INTENT_CONFIRM, OUT
-from tests.edge.household import SISTER, SISTER_KEY, Phone, RunningGate, Site, StaffPhone
+from tests.edge.household import SISTER, SISTER_KEY, Phone, RunningGate, Site, StaffPhone, skip_boot_rule
 from tests.edge.line import GATE, Cloud, Mosquitto, until
 
 pytestmark = pytest.mark.serial
@@ -37,13 +37,6 @@ def gate(tmp_path: Path, site: Site) -> Iterator[RunningGate]:
     skip_boot_rule(running)
     yield running
     running.stop()
-
-
-def skip_boot_rule(running: RunningGate) -> None:
-    """A gate whose replay state was lost waits 10 s for redraws; tests do not."""
-    running.appliance.loop.gate._lost_until = 0
-    running.appliance.loop._ledger._saved["gate", b"lost_until"] = bytes(8)
-    until(lambda: ("document", b"KR1") in running.appliance.loop._ledger._saved)  # held, and on the disk
 
 
 def ledger(running: RunningGate) -> list[Event]:

@@ -48,7 +48,7 @@ MAKERS: dict[str, Callable[[Any], str]] = {
 
 @pytest.mark.parametrize("maker", MAKERS)
 @pytest.mark.parametrize("value", HOSTILE_IDS, ids=lambda value: repr(value)[:20])
-def test_an_id_that_is_no_number_never_becomes_a_topic(maker: str, value: Any) -> None:
+def test_p17_an_id_that_is_no_number_never_becomes_a_topic(maker: str, value: Any) -> None:
     with pytest.raises(ValueError):
         MAKERS[maker](value)
 
