@@ -25,7 +25,7 @@ HEADERS = {
     "users": "sourcedId status dateLastModified enabledUser username userIds givenName familyName middleName identifier"
     " email sms phone agentSourcedIds grades password userMasterIdentifier preferredGivenName preferredMiddleName"
     " preferredFamilyName primaryOrgSourcedId pronouns metadata.portillon.relation metadata.portillon.language"
-    " metadata.portillon.livesWith",
+    " metadata.portillon.livesWith metadata.portillon.mayCollect",
     "roles": "sourcedId status dateLastModified userSourcedId roleType role beginDate endDate orgSourcedId"
     " userProfileSourcedId",
     "enrollments": "sourcedId status dateLastModified classSourcedId schoolSourcedId userSourcedId role primary"
