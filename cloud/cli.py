@@ -22,6 +22,7 @@ import typer
 from cloud.config import SETTINGS, Settings, SettingsRefused, read_settings
 from cloud.kit.db import Database, DatabaseAway, RuleBroken, TenantRefused
 from cloud.kit.errors import Refused
+from cloud.kit.logs import begin_logging
 from cloud.kit.migrate import MigrationRefused
 
 FAILED, USAGE, UNREACHABLE, REFUSED, INTERRUPTED = 1, 2, 3, 4, 130
@@ -38,7 +39,7 @@ app = typer.Typer(
 @app.callback()
 def settle(ctx: typer.Context) -> None:
     """Read the environment before any command; `doctor` tells its problems itself."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    begin_logging()
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # The pool repeats what the command says once.
     if ctx.invoked_subcommand != "doctor":
         ctx.obj = read_settings(os.environ)
