@@ -2,8 +2,8 @@
 
 Responsible for: one MQTT 5 session (P-6) that reconnects for ever; sending segments until a receipt of ours covers
 them; handing everything heard to a bounded Inbox; saying why a broker refuses.
-Not responsible for: judging documents and notes (gate.py, in the loop), what is in flight (outbox.py), storing events
-(journal.py). The door never waits for anything here.
+Not responsible for: judging documents and notes (gate.py, in the loop), which events go when (sending.py), storing
+them (journal.py). The door never waits for anything here.
 Obeys: PROTOCOL P-5 (receipts), P-6 (topics, session, will); HOSTILE P14 to P17.
 
 Two threads: paho's reads and writes the socket and only puts things into queues; ours does the rest.
@@ -30,17 +30,14 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.config import BrokerSettings, Place
 from edge.health import Health
-from edge.journal import Entry, Journal, Marked
+from edge.journal import Journal
 from edge.journal_file import JournalFailed
-from edge.outbox import Flight, Outbox
+from edge.sending import PUBACKS_MAX, Sender
 from protocols import topics
-from protocols.envelope import DocumentRefused
-from protocols.events import build_segment, fitting, load_receipt
 from protocols.limits import (
     PACKET_BYTES_MAX,
     RECEIVE_MAXIMUM,
     SEEN_EXPIRY_SECONDS,
-    SEGMENT_EVENTS_MAX,
     SESSION_EXPIRY_SECONDS,
     TELEMETRY_EXPIRY_SECONDS,
     TELEMETRY_SECONDS,
@@ -54,10 +51,8 @@ QUEUED_MAX = 256  # publications paho may hold; ours are bounded by the window
 NOTES_MAX = 256  # sisters' notes waiting for the loop; the oldest goes first
 ORDERS_MAX = 16  # commands, and answers to our requests
 RECEIPTS_MAX = 256
-PUBACKS_MAX = 1_024
 CHANCE = random.SystemRandom()  # jitter needs no seed
 IDLE_SECONDS = 1.0  # our thread looks around at least so often
-NO_MATCHING_SUBSCRIBERS = 0x10
 NEVER_RETAINED = (topics.COMMAND, topics.RESPONSE)
 
 
@@ -135,20 +130,26 @@ class Broker:
         now: Callable[[], float],
         session: str,
     ) -> None:
-        self._settings, self._place, self._key, self._journal = settings, place, key, journal
+        self._settings, self._place, self._journal = settings, place, journal
         self._inbox, self._health = inbox, health
-        self._trust, self._birth, self._now = trust, birth, now
+        self._birth, self._now = birth, now
         self._session = session
-        self._outbox = Outbox(journal.next_seq - 1 - journal.outbox_depth)
+        self._sender = Sender(
+            place,
+            key,
+            journal,
+            health,
+            trust=trust,
+            publish=self._publish_segment,
+            told=lambda at: inbox.put(Heard("receipt", at=at)),
+        )
         self._woken = threading.Condition()
         self._stopping = False
         self._events: deque[tuple[str, Any]] = deque(maxlen=PUBACKS_MAX)
         self._receipts: deque[bytes] = deque(maxlen=RECEIPTS_MAX)
-        self._firsts: dict[int, int] = {}  # mid -> first seq of the segment it carries
         self._publications: deque[Publication] = deque(maxlen=NOTES_MAX)
         self._notes: deque[tuple[float, bytes]] = deque(maxlen=NOTES_MAX)  # our own, with when they were told
         self._telemetry_at = 0.0
-        self._full_until = 0.0
         self._up = False
         self._client = self._new_client()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
@@ -320,9 +321,10 @@ class Broker:
             except Exception as error:  # a fault of ours must not silence the gate: it is told, and tried again
                 self._health.internal("outbox", error)
                 time.sleep(IDLE_SECONDS)
-            due = self._outbox.next_due()
+            due = self._sender.next_due()
             with self._woken:
-                if not (self._stopping or self._events or self._receipts or self._publications or self._unsent()):
+                unsent = self._up and self._sender.has_unsent(time.monotonic())
+                if not (self._stopping or self._events or self._receipts or self._publications or unsent):
                     left = IDLE_SECONDS if due is None else max(0.01, due - time.monotonic())
                     self._woken.wait(min(left, IDLE_SECONDS))
 
@@ -330,17 +332,14 @@ class Broker:
         while self._events:
             self._happened(*self._events.popleft(), now)
         while self._receipts:
-            self._take_receipt(self._receipts.popleft(), now)
+            self._sender.take_receipt(self._receipts.popleft(), now)
         self._keep_client_alive()
         if not self._up:
             return
         while self._publications:
             said = self._publications.popleft()
             self._client.publish(said.topic, said.payload, 1, said.retain, _expiring(said.expiry))
-        for flight in self._outbox.due(now):
-            self._send_again(flight)
-            self._outbox.sent_again(flight, now, CHANCE.random())  # also where paho was full: it comes again later
-        self._send_new(now)
+        self._sender.turn(now)
         if now >= self._telemetry_at:
             self._telemetry_at = now + TELEMETRY_SECONDS * CHANCE.uniform(0.9, 1.1)
             self._publish(topics.TELEMETRY, self._telemetry(), qos=0, expiry=TELEMETRY_EXPIRY_SECONDS)
@@ -349,25 +348,16 @@ class Broker:
         """Send the next heartbeat now: something is wrong, or well again."""
         self._telemetry_at = 0.0
 
-    def _unsent(self) -> bool:
-        """Return whether an event that was never sent could go now."""
-        now = time.monotonic()
-        waits = self._up and self._outbox.next_seq < self._journal.next_seq and now >= self._full_until
-        return waits and self._outbox.room(now) > 0
-
     def _happened(self, what: str, value: Any, now: float) -> None:
         if what == "puback":
             mid, reason = value
-            first = self._firsts.pop(mid, None)
-            if first is not None and reason == NO_MATCHING_SUBSCRIBERS:
-                self._outbox.unheard(first, now)
+            self._sender.acknowledged(mid, reason, now)
         elif what == "subscribed":
             self._health.fault("broker", value)
             self._set_up(True)
             self._tell_sisters_again(now)
         elif what == "connected":
-            self._firsts.clear()
-            self._outbox.reconnected()
+            self._sender.reconnected()
             self._publish(topics.STATE, self._state("online"), qos=1, retain=True)
         elif what == "announce" and self._up:
             self._publish(topics.STATE, self._state("online"), qos=1, retain=True)
@@ -395,55 +385,9 @@ class Broker:
         self._client.loop_stop()
         self._connect()
 
-    def _take_receipt(self, payload: bytes, now: float) -> None:
-        try:
-            receipt = load_receipt(payload, self._trust(), self._place.site)
-        except DocumentRefused as refused:
-            self._health.count(f"receipt_{refused.code}")
-            return
-        if receipt.gate != self._place.gate:
-            self._health.count("receipt_OTHER_GATE")
-            return
-        marked = self._journal.mark_receipted(receipt.epoch, receipt.upto, receipt.head, int(self._now()))
-        if marked is not Marked.MARKED:
-            self._health.count(f"receipt_{marked}")
-            return
-        self._outbox.receipted(receipt.upto, receipt.credit, now)
-        self._inbox.put(Heard("receipt", at=receipt.now))
-
-    def _send_new(self, now: float) -> None:
-        while now >= self._full_until and (room := self._outbox.room(now)) > 0:
-            entries = self._journal.pending(self._outbox.next_seq - 1, min(room, SEGMENT_EVENTS_MAX))
-            entries = _fitting(entries)
-            if not entries or not self._send(entries):
-                return
-            self._outbox.sent(entries[0].seq, entries[-1].seq, now, CHANCE.random())
-
-    def _send_again(self, flight: Flight) -> None:
-        self._health.count("resent")
-        entries = self._journal.pending(flight.first - 1, flight.events)
-        if entries:
-            self._send(_fitting(entries))
-
-    def _send(self, entries: list[Entry]) -> bool:
-        """Sign and publish one segment; False where paho cannot take it now."""
-        first = entries[0].seq
-        segment = build_segment(
-            self._key,
-            self._place.gate,
-            self._journal.epoch,
-            first,
-            self._journal.head_before(first),
-            [entry.bytes for entry in entries],
-        )
+    def _publish_segment(self, segment: bytes) -> int | None:
         info = self._publish(topics.EVENTS, segment, qos=1)
-        if info is None:
-            self._full_until = time.monotonic() + IDLE_SECONDS  # a broker that acknowledges nothing has filled paho
-            return False
-        if len(self._firsts) > PUBACKS_MAX:
-            self._firsts.clear()
-        self._firsts[info.mid] = first
-        return True
+        return None if info is None else info.mid
 
     def _publish(
         self, leaf: str, payload: bytes | str, *, qos: int, retain: bool = False, expiry: int | None = None
@@ -478,11 +422,6 @@ def _expiring(seconds: int | None) -> Properties | None:
     properties = Properties(PacketTypes.PUBLISH)
     properties.MessageExpiryInterval = seconds
     return properties
-
-
-def _fitting(entries: list[Entry]) -> list[Entry]:
-    """Return the first entries that fit into one segment."""
-    return entries[: fitting([entry.bytes for entry in entries])]
 
 
 def _wait_published(info: mqtt.MQTTMessageInfo) -> None:

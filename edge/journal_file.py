@@ -1,8 +1,11 @@
-"""The journal's file: its tables, opening and creating it, damage found and put aside, its chain checked.
+"""The journal's file: its tables, opening and creating it, damage found and put aside, its chains checked.
 
 Responsible for: what is on the disk and whether it can be continued; reading it beside a running gate.
-Not responsible for: what is written into it (journal.py).
+Not responsible for: what is written into it (journal.py), what is saved from a damaged one (salvage.py).
 Obeys: PROTOCOL P-5 (a new epoch when the journal is created anew; the chain).
+
+Schemas only add. `user_version` names the oldest reader that may open the file, meta's `schema` who wrote it: a gate
+that goes back to its last version after a failed update must find a journal that it can read and continue.
 """
 
 from __future__ import annotations
@@ -17,23 +20,37 @@ from typing import NamedTuple
 
 from protocols.chain import ZERO_HEAD, extend
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+OLDEST_READER = 1  # a gate of schema 1 reads and continues this file; it leaves runs and holes alone
 QUARANTINED_MAX = 3  # damaged journals kept aside for salvage
+_NO_END = 2**62
 BUSY_SECONDS = 2.0  # another process (journal export) may hold the file this long
 
 SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE events (
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS events (
     epoch INTEGER NOT NULL, seq INTEGER NOT NULL, bytes BLOB NOT NULL, head BLOB NOT NULL CHECK (length(head) = 32),
     recorded_at INTEGER NOT NULL, class TEXT NOT NULL, receipted INTEGER,
     PRIMARY KEY (epoch, seq)
 ) WITHOUT ROWID;
-CREATE TABLE state (tab TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (tab, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS state (
+    tab TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, PRIMARY KEY (tab, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs (
+    epoch INTEGER NOT NULL, first_seq INTEGER NOT NULL, head BLOB NOT NULL CHECK (length(head) = 32),
+    PRIMARY KEY (epoch, first_seq)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS holes (
+    epoch INTEGER NOT NULL, first_seq INTEGER NOT NULL, next_seq INTEGER NOT NULL,
+    head BLOB NOT NULL CHECK (length(head) = 32), since INTEGER NOT NULL, told_epoch INTEGER, told_seq INTEGER,
+    PRIMARY KEY (epoch, first_seq)
+) WITHOUT ROWID;
 """
 
 
 class JournalFailed(Exception):
-    """The journal cannot be opened or written. code: JOURNAL_FULL, _READONLY, _BUSY, _IN_USE, _SCHEMA or _FAILED."""
+    """The journal cannot be opened or written. code: JOURNAL_FULL, _DAMAGED, _READONLY, _BUSY, _IN_USE, _SCHEMA or
+    _FAILED."""
 
     def __init__(self, code: str, what: str) -> None:
         super().__init__(f"{code}: {what}")
@@ -68,31 +85,48 @@ class Verification:
     why: str | None = None
 
 
-def prepare(db: sqlite3.Connection) -> None:
+def prepare(db: sqlite3.Connection, damaged: str | None = None) -> None:
+    """Make the file ready to be written; a new one remembers what it takes the place of. Raises Damaged."""
     try:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-            _create(db)
-        elif version != SCHEMA_VERSION:
-            raise JournalFailed("JOURNAL_SCHEMA", f"written by another version of the gate (schema {version})")
+        oldest_reader = db.execute("PRAGMA user_version").fetchone()[0]
+        if oldest_reader == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+            _create(db, damaged)
+        elif oldest_reader > SCHEMA_VERSION:
+            raise JournalFailed("JOURNAL_SCHEMA", f"written by a later version of the gate (schema {oldest_reader})")
+        elif db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() != (SCHEMA_VERSION,):
+            _extend(db)
     except sqlite3.DatabaseError as error:
-        if _is_damage(error):
+        if is_damage(error):
             raise Damaged(str(error)) from error
         raise
 
 
-def _create(db: sqlite3.Connection) -> None:
+def _create(db: sqlite3.Connection, damaged: str | None) -> None:
     epoch = secrets.randbelow(2**32 - 1) + 1  # P-5: a new epoch when the journal is created anew
-    meta = [("schema", SCHEMA_VERSION), ("epoch", epoch), ("boot", 0)]
+    meta: list[tuple[str, int | str]] = [("schema", SCHEMA_VERSION), ("epoch", epoch), ("boot", 0)]
+    if damaged is not None:
+        meta.append(("salvage", damaged))
     db.execute("BEGIN IMMEDIATE")
+    _make_tables(db)
+    db.executemany("INSERT INTO meta VALUES (?, ?)", meta)
+    db.execute(f"PRAGMA user_version = {OLDEST_READER}")
+    db.execute("COMMIT")
+
+
+def _extend(db: sqlite3.Connection) -> None:
+    """A journal of the version before gets what it lacks; its rows stay as they are."""
+    db.execute("BEGIN IMMEDIATE")
+    _make_tables(db)
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('schema', ?)", (SCHEMA_VERSION,))
+    db.execute("COMMIT")
+
+
+def _make_tables(db: sqlite3.Connection) -> None:
     for statement in SCHEMA.split(";"):
         if statement.strip():
             db.execute(statement)
-    db.executemany("INSERT INTO meta VALUES (?, ?)", meta)
-    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    db.execute("COMMIT")
 
 
 def check_whole(db: sqlite3.Connection) -> None:
@@ -106,7 +140,7 @@ def check_whole(db: sqlite3.Connection) -> None:
             raise Damaged("meta has lost its rows")
         found = verify_chain(db, only_pending=True)
     except sqlite3.DatabaseError as error:
-        if _is_damage(error):
+        if is_damage(error):
             raise Damaged(str(error)) from error
         raise translated(error) from error
     if not found.ok:
@@ -122,9 +156,34 @@ def verify_chain(db: sqlite3.Connection, *, only_pending: bool = False) -> Verif
             "SELECT seq, head FROM events WHERE epoch = ? AND receipted IS NOT NULL ORDER BY seq DESC LIMIT 1", (epoch,)
         ).fetchone()
         first, head = (row[0] + 1, row[1]) if row else (first, head)
+    return _walked(db, epoch, first, head, None)
+
+
+def verify_carried(db: sqlite3.Connection) -> list[Verification]:
+    """Walk what was saved from earlier journals, each run by itself: before a run, or between two, events are lost."""
+    if not _has_runs(db):
+        return []
+    runs = db.execute("SELECT epoch, first_seq, head FROM runs ORDER BY epoch, first_seq").fetchall()
+    found = []
+    for (epoch, first, head), after in zip(runs, [*runs[1:], (None, _NO_END)], strict=True):
+        found.append(_walked(db, epoch, first, head, after[1] if after[0] == epoch else _NO_END))
+    return found
+
+
+def _has_runs(db: sqlite3.Connection) -> bool:
+    return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs'").fetchone() is not None
+
+
+def _walked(db: sqlite3.Connection, epoch: int, first: int, head: bytes, end: int | None) -> Verification:
+    """end: where the next run begins, None for a ledger that has no holes."""
     seq = first
-    rows = db.execute("SELECT seq, bytes, head FROM events WHERE epoch = ? AND seq >= ? ORDER BY seq", (epoch, first))
-    for found_seq, raw, found_head in rows:
+    found = db.execute(
+        "SELECT seq, bytes, head FROM events WHERE epoch = ? AND seq >= ? AND seq < ? ORDER BY seq",
+        (epoch, first, _NO_END if end is None else end),
+    )
+    for found_seq, raw, found_head in found:
+        if found_seq != seq and end is not None:
+            break  # a hole: the next run begins behind it
         if found_seq != seq:
             return Verification(False, epoch, first, seq - first, head, seq, "events are missing")
         head = extend(head, raw)
@@ -171,12 +230,17 @@ def put_aside(path: Path) -> Path:
     return aside
 
 
+def newest_aside(path: Path) -> Path | None:
+    """Return the damaged journal that was put aside last: what a journal made anew may save from."""
+    return max(_quarantined(path), key=lambda p: int(p.stem.rsplit("-", 1)[1]), default=None)
+
+
 def _quarantined(path: Path) -> list[Path]:
     found = path.parent.glob(f"{path.stem}.damaged-*.sqlite")
     return [p for p in found if p.stem.rsplit("-", 1)[1].isdigit()]
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
+def is_damage(error: sqlite3.DatabaseError) -> bool:
     """Return whether the content is wrong, as against the disk or a lock refusing."""
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if code is not None else None
@@ -187,6 +251,8 @@ def translated(error: sqlite3.Error) -> JournalFailed:
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     named = {
         sqlite3.SQLITE_FULL: "JOURNAL_FULL",
+        sqlite3.SQLITE_CORRUPT: "JOURNAL_DAMAGED",
+        sqlite3.SQLITE_NOTADB: "JOURNAL_DAMAGED",
         sqlite3.SQLITE_READONLY: "JOURNAL_READONLY",
         sqlite3.SQLITE_BUSY: "JOURNAL_BUSY",
     }

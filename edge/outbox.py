@@ -50,6 +50,11 @@ class Outbox:
         """The first event that was never sent."""
         return self._next
 
+    @property
+    def receipted_upto(self) -> int:
+        """The last event that has a receipt."""
+        return self._receipted
+
     def room(self, now: float) -> int:
         """Return how many new events may be sent now."""
         self._resume(now)
@@ -98,6 +103,11 @@ class Outbox:
         self.flights = []
         self._next = self._receipted + 1
         self.credit = IN_FLIGHT_EVENTS_MAX
+
+    def rewound(self, receipted: int) -> None:
+        """What lies behind `receipted` has no receipt any more: a restored cloud asks for it again."""
+        self._receipted = receipted
+        self.reconnected()
 
     def _resume(self, now: float) -> None:
         if not self.credit and now >= self._resumes_at:

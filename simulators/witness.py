@@ -36,8 +36,8 @@ GATE_POINTS = {
     "before-commit": Point("edge.journal", "Journal.commit", False),  # decided, not written
     "after-commit": Point("edge.journal", "Journal.commit", True),  # written, the door has not moved
     "after-pulse": Point("edge.pins", "Strike.pulse", True),  # the door has moved, nobody was told
-    "before-segment": Point("edge.broker", "build_segment", False),  # written, not sent
-    "before-receipt": Point("edge.broker", "load_receipt", False),  # the receipt is here, not marked
+    "before-segment": Point("edge.sending", "build_segment", False),  # written, not sent
+    "before-receipt": Point("edge.sending", "load_receipt", False),  # the receipt is here, not marked
     "after-receipt": Point("edge.journal", "Journal.mark_receipted", True),  # marked on the disk
 }
 INGEST_POINTS = {
