@@ -30,6 +30,11 @@ from edge.pins import Pins
 from edge.settings import is_loopback
 from edge.shadow import Shadow
 from edge.supervision import Supervision
+from edge.update import Update
+from edge.updater import Parts as Watched
+from edge.updater import Updater
+from edge.updater import settle as settle_update
+from edge.versions import Versions
 from edge.web.board import Board
 from edge.web.pages import Pages, build
 from protocols.trust import Trust
@@ -42,13 +47,17 @@ PICTURE_WIDTH_MAX = 960  # pixels; the page beside the tour needs no more
 
 
 class Appliance:
-    """One gate; `run` ends when told to stop. Raises JournalFailed, PinsFailed or PortTaken where it cannot start."""
+    """One gate; `run` ends when told to stop.
+
+    Raises JournalFailed, PinsFailed or PortTaken where it cannot start, AnotherVersion where it must not.
+    """
 
     def __init__(self, config: GateConfig, now: Callable[[], float], supervision: Supervision | None = None) -> None:
         self._config = config
         self._supervision = supervision or Supervision()
         self._stack = ExitStack()
-        self.again: str | None = None  # why it ends to begin anew: "configuration" or, in a new process, "restart"
+        # Why it ends to begin anew: "configuration"; in a new process "restart"; by the launcher "update".
+        self.again: str | None = None
         self.broker: Broker | None = None
         try:
             self._open(config, now)
@@ -57,6 +66,8 @@ class Appliance:
             raise
 
     def _open(self, config: GateConfig, now: Callable[[], float]) -> None:
+        versions = Versions(config.paths.data)
+        update = settle_update(versions)
         self.health = Health(config.paths.data, self._supervision.worked)
         self.journal = open_journal(config.paths.journal)
         self._stack.callback(self.journal.close)
@@ -84,6 +95,7 @@ class Appliance:
         if config.broker.url:
             parts.broker = self.broker = self._new_broker(inbox, now)
         self.desired = Desired(shadow, config, self.loop, self.health, self.broker, self._begin_anew, steps)
+        self.updater = self._new_updater(versions, update, now)
         self._stack.callback(self.loop.close)
         self.port = pages.port if pages else None
         self._starters = [clock.start, *([pages.start] if pages else [])]
@@ -116,6 +128,14 @@ class Appliance:
             session=secrets.token_hex(SESSION_BYTES),
         )
 
+    def _new_updater(self, versions: Versions, update: Update, now: Callable[[], float]) -> Updater | None:
+        if self.broker is None or not self._config.updates.url:
+            return None
+        watched = Watched(self.loop, self.health, self.journal, self.broker)
+        updater = Updater(self._config, versions, update, watched, self._end_for_update, now)
+        self._stack.callback(updater.stop)
+        return updater
+
     def _tell(self, part: str, error: Exception | None) -> None:
         """A lamp, the buzzer or the strike fails, or works again."""
         if error is None:
@@ -134,18 +154,23 @@ class Appliance:
                 start()
             if self.broker is not None:
                 self.broker.start()
+            if self.updater is not None:
+                self.updater.start()
             self._supervision.ready()
             while not stop.is_set() and self.again is None:
                 self.loop.step()
                 if self._supervision.hungry and self.health.fault_of("camera") is not None:
                     self._prove_alive()
-            if self.again is None:
+            if self.again in (None, "update"):
                 self._supervision.stopping()
         finally:
             self.close()
 
     def _begin_anew(self) -> None:
         self.again = "configuration"
+
+    def _end_for_update(self) -> None:
+        self.again = "update"
 
     def _prove_alive(self) -> None:
         """The camera is away, and the gate knows: one row on the disk shows that loop and journal go on.
@@ -199,6 +224,7 @@ class Appliance:
             "commit_ms": self.health.commit_ms(),
             "faults": faults,
             "counters": self.health.counters,
+            "update": self.updater.told if self.updater else None,
             "configuration": json.loads(self.desired.shadow.report()),
         }
 

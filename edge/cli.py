@@ -72,6 +72,7 @@ def run(
     from edge.broker import CertificatesUnusable
     from edge.pins import PinsFailed
     from edge.supervision import Supervision, as_doorkeeper
+    from edge.updater import AnotherVersion
     from edge.web.pages import PortTaken
 
     settings = _load(config)
@@ -97,8 +98,12 @@ def run(
             errors.print(f"gate {place.gate} of site {place.site} is ready{where}", markup=False)
             gate.run(stop)
             again = gate.again
+            if again == "update":
+                return  # whoever holds us up starts the launcher, and that what is due
             if again == "restart":
                 os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    except AnotherVersion:
+        return  # the launcher starts it
     except (CertificatesUnusable, JournalFailed, PinsFailed, PortTaken) as error:
         _fail(str(error), FAILED)
     if signal.SIGINT in why:

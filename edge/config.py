@@ -41,6 +41,7 @@ from edge.settings import (
     yes_or_no,
 )
 from edge.tablet_settings import SCANNER, TABLET, ScannerSettings, TabletSettings, as_tablet, tablet_problems
+from edge.update_settings import UPDATES, UpdateSettings, as_updates, update_problems
 
 CONFIG_BYTES_MAX = 65_536  # a gate.toml is 3 KB; anything near this is another file
 KEY_FILE_BYTES_MAX = 256  # 64 hexadecimal characters and a line end
@@ -141,6 +142,7 @@ class GateConfig:
     tablet: TabletSettings
     scanner: ScannerSettings
     clock: ClockSettings
+    updates: UpdateSettings
     gate_seed: bytes = field(repr=False)
     root_public: bytes
     trust_list: bytes | None = field(repr=False)
@@ -186,6 +188,7 @@ SETTINGS: Mapping[str, Mapping[str, Setting]] = {
         "source": Setting(one_of("system"), "system"),
         "assume": Setting(one_of("ntp", "holdover", "untrusted"), "holdover"),
     },
+    "updates": UPDATES,
 }
 
 
@@ -279,6 +282,7 @@ def _check_together(values: dict[tuple[str, str], Any], problems: list[Problem])
     if source == "picamera2" and number is not None and number not in ("", *"0123456789"):
         problems.append(Problem("camera.path", "is not the number of a Pi camera", 'path = "" for the first, else "1"'))
     problems += door_problems(values)
+    problems += update_problems(values)
 
 
 def _as_paths(values: dict[tuple[str, str], Any], base: Path) -> Paths | None:
@@ -366,6 +370,7 @@ def _assemble(
         tablet=as_tablet(section("tablet"), base),
         scanner=ScannerSettings(**section("scanner")),
         clock=ClockSettings(**section("clock")),
+        updates=as_updates(section("updates"), base),
         gate_seed=seed,
         root_public=root,
         trust_list=trust,

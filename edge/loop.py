@@ -36,6 +36,7 @@ from edge.porch import Porch
 from edge.reader import Code, Reader
 from edge.roster import Roster
 from edge.tablet import HandCode
+from edge.versions import FIRMWARE
 from edge.view import Symbol
 from edge.warmup import warm_up
 from edge.watch import Watch
@@ -47,7 +48,6 @@ from protocols.passes import Credential, looks_like_pass
 from protocols.reasons import DocumentCode, DocumentKind, Reason
 from protocols.rules import Hours
 
-FIRMWARE = "0.1.0"
 POLL_SECONDS = 0.004  # between two looks at a camera that has no new frame
 HOUSEKEEPING_SECONDS = 1.0
 PURGE_SECONDS = 600.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import urllib3
@@ -20,6 +20,7 @@ from tuf.ngclient import Updater
 from tuf.ngclient.config import UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 
+from edge.update import RepositoryAway, UpdateRefused
 from edge.versions import CHUNK_BYTES, Disk
 from protocols.limits import RELEASE_BYTES_MAX
 from protocols.releases import target_of
@@ -37,19 +38,11 @@ _LIMITS = UpdaterConfig(
 )
 
 
-class RepositoryAway(Exception):
-    """The files cannot be had now; later they may."""
-
-
-class MetadataRefused(Exception):
+class MetadataRefused(UpdateRefused):
     """What is offered is not to be believed.
 
     code: EXPIRED, ROLLBACK, SIGNATURE, HASH, METADATA, NO_RELEASE or TOO_LONG.
     """
-
-    def __init__(self, code: str, why: str) -> None:
-        super().__init__(f"{code}: {why}")
-        self.code = code
 
 
 class Releases:
@@ -74,9 +67,10 @@ class Releases:
             finally:
                 self._keep(trying)  # also of a failed look: a newer timestamp that was seen is not forgotten
 
-    def fetch(self, target: TargetFile, archive: Path) -> None:
+    def fetch(self, target: TargetFile, archive: Path, go_on: Callable[[], bool] = lambda: True) -> None:
         """Have the whole archive in the file, verified. Raises RepositoryAway, MetadataRefused, OSError.
 
+        go_on: asked after each piece; a download that may not go on breaks off.
         A piece that is there already is not fetched again; one that turns out wrong is thrown away.
         """
         if target.length > RELEASE_BYTES_MAX:
@@ -86,7 +80,7 @@ class Releases:
             archive.unlink()
             have = 0
         if have < target.length:
-            self._web.append(f"{self._url}/targets/{_hashed(target)}", archive, have, target.length)
+            self._web.append(f"{self._url}/targets/{_hashed(target)}", archive, have, target.length, go_on)
         try:
             with archive.open("rb") as file:
                 target.verify_length_and_hashes(file)
@@ -158,7 +152,7 @@ class _Web(FetcherInterface):
             raise exceptions.DownloadHTTPError(f"{url} answers {answer.status}", answer.status)
         return self._stream(answer)
 
-    def append(self, url: str, archive: Path, have: int, length: int) -> None:
+    def append(self, url: str, archive: Path, have: int, length: int, go_on: Callable[[], bool]) -> None:
         """Fetch what is missing from `have` on. Raises RepositoryAway, MetadataRefused where more comes than should."""
         try:
             answer = self._ask(url, {"Range": f"bytes={have}-"} if have else {})
@@ -166,11 +160,13 @@ class _Web(FetcherInterface):
                 answer.close()
                 raise RepositoryAway(f"{url} answers {answer.status}")
             resumed = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-            self._write(self._stream(answer), archive, have if resumed else 0, length)
+            self._write(self._stream(answer), archive, have if resumed else 0, length, go_on)
         except exceptions.DownloadError as error:
             raise RepositoryAway(str(error)) from error
 
-    def _write(self, pieces: Iterator[bytes], archive: Path, have: int, length: int) -> None:
+    def _write(
+        self, pieces: Iterator[bytes], archive: Path, have: int, length: int, go_on: Callable[[], bool]
+    ) -> None:
         with archive.open("r+b" if have else "wb") as file:
             file.seek(have)
             for piece in pieces:
@@ -179,6 +175,8 @@ class _Web(FetcherInterface):
                     file.truncate(0)
                     raise MetadataRefused("TOO_LONG", f"over {length} bytes")
                 file.write(piece)
+                if not go_on():
+                    break
         if have < length:
             raise RepositoryAway(f"{have} of {length} bytes came")
 

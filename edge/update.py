@@ -27,6 +27,18 @@ RETRY_SECONDS = 60.0
 STATE_BYTES_MAX = 16_384
 
 
+class RepositoryAway(Exception):
+    """The files cannot be had now; later they may."""
+
+
+class UpdateRefused(Exception):
+    """It cannot be had or installed, now or later. code: what up/job says."""
+
+    def __init__(self, code: str, why: str) -> None:
+        super().__init__(f"{code}: {why}")
+        self.code = code
+
+
 class Step(Enum):
     """What the shell does now."""
 

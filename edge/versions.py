@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from edge import update as machine
-from edge.update import Found, Update
+from edge.update import Found, Update, UpdateRefused
 from protocols.limits import (
     RELEASE_BYTES_MAX,
     RELEASE_FILES_MAX,
@@ -40,12 +40,8 @@ SPARE_BYTES = 64 * 1_024 * 1_024  # stays free whatever is installed: the journa
 CHUNK_BYTES = 64 * 1_024
 
 
-class ArchiveRefused(Exception):
+class ArchiveRefused(UpdateRefused):
     """A release cannot be installed. code: ARCHIVE, OTHER_VERSION, LIBRARIES, PLACE."""
-
-    def __init__(self, code: str, why: str) -> None:
-        super().__init__(f"{code}: {why}")
-        self.code = code
 
 
 def running_version() -> str:
