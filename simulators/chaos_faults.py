@@ -92,13 +92,11 @@ def _spoil_line(ground: Ground, fault: Fault) -> Mend:
         "duplicate": Weather(duplicate=True),
         "delay": Weather(delay_ms=400),
         "reorder": Weather(reorder=True, delay_ms=50),
-        "cut": Weather(cut_after=1 + (ground.seed + fault.number) % CUT_AFTER_PACKETS_MAX),
+        "cut": Weather(cut_after=(ground.seed + fault.number) % CUT_AFTER_PACKETS_MAX),
         "black_hole": swallow,
     }.get(fault.kind)
     up, down = (both, both) if both else (swallow, FAIR) if fault.kind == "mute_up" else (FAIR, swallow)
     ground.proxy.change(gate, up, down)
-    if fault.kind == "cut":
-        ground.proxy.reset(gate)  # the next connection is cut in its first packets
     return lambda: ground.proxy.change(gate)
 
 
@@ -183,7 +181,7 @@ def _jump(ground: Ground, fault: Fault) -> Mend:
 
 def _fill_disk(ground: Ground, fault: Fault) -> Mend:
     """Fill the small disk of the gate to its last byte; where there is none, let its writes meet a full one."""
-    disk = ground.small_disks.get(fault.part)
+    disk = ground.small_disks.get(fault.part) if fault.how == "filled" else None
     if disk is None:
         return _order(ground, fault, Orders(write_errno=DISK_FULL))
     filler = disk / "filler"

@@ -45,8 +45,8 @@ class Pace:
     storms: float
 
 
-QUICK = Pace(between=1.2, lasts=(1.0, 3.0), hangs=(2.0, 4.0), partitions=(3.0, 5.0), storms=4.0)
-LONG = Pace(between=4.0, lasts=(1.0, 8.0), hangs=(5.0, 30.0), partitions=(10.0, 60.0), storms=8.0)
+QUICK = Pace(between=1.2, lasts=(2.0, 4.0), hangs=(2.0, 4.0), partitions=(3.0, 5.0), storms=4.0)
+LONG = Pace(between=4.0, lasts=(2.0, 8.0), hangs=(5.0, 30.0), partitions=(10.0, 60.0), storms=8.0)
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,9 @@ def _draw(chance: random.Random, kind: str, gates: Sequence[int], pace: Pace) ->
         return (gate if victim == "gate" else victim), chance.uniform(*pace.hangs), ""
     if kind == "partition":
         return ALL_LINES, chance.uniform(*pace.partitions), ""
+    if kind == "full_disk":  # the first gate has a small disk of its own; elsewhere writes are refused
+        how = chance.choice(("filled", "refused"))
+        return (f"gate-{gates[0]}" if how == "filled" else gate), seconds, how
     if kind == "clock":
         return gate, seconds, chance.choice(list(JUMPS))
     if kind == "slow_disk":

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from protocols import topics
+from protocols.documents import Reader, load_gate_list, load_policy_list
 from protocols.envelope import DocumentRefused
 from protocols.events import Receipt, load_receipt
 from protocols.trust import Trust, load_trust_list
@@ -41,7 +42,9 @@ class Lookout:
     def __init__(self, stack: Stack) -> None:
         keys = stack.directory / "keys" / "all"
         public = bytes.fromhex((keys / "root.pub").read_text().strip())
+        self._root = public
         self._trust: Trust = load_trust_list((keys / "trust.kk1").read_bytes(), public, int(now()), clock_trusted=True)
+        self._slug: str = stack.district["district"]["slug"]
         self._sites = {gate["gate"]: school["site"] for school in stack.district["schools"] for gate in school["gates"]}
         self.segments: dict[int, bytes] = {}
         self.receipts: list[Receipt] = []
@@ -69,6 +72,24 @@ class Lookout:
             return load_receipt(payload, self._trust, self._sites[gate])
         except DocumentRefused:
             return None
+
+    def missing_documents(self, held: dict[str, bytes]) -> list[str]:
+        """Return the topics that hold no genuine document of their site. held: topic -> what the broker keeps."""
+        missing = []
+        for site in sorted(set(self._sites.values())):
+            reader = Reader(self._trust, site, int(now()))
+            loaders = {
+                topics.POLICY: lambda body, reader=reader: load_policy_list(body, reader),
+                topics.GATES: lambda body, reader=reader: load_gate_list(body, reader),
+                topics.TRUST: lambda body: load_trust_list(body, self._root, int(now())),
+            }
+            for leaf, load in loaders.items():
+                topic = topics.site_down(self._slug, site, leaf)
+                try:
+                    load(held.get(topic, b""))
+                except DocumentRefused as refused:
+                    missing.append(f"{topic}: {refused.code}")
+        return missing
 
 
 class Scales:
@@ -224,16 +245,15 @@ def wrong_receipts(ledger: Ledger, receipts: Iterable[Receipt]) -> list[str]:
 
 def unwritten_openings(record: Iterable[str], gate: int, rows: dict[Fact, Json]) -> tuple[int, list[str]]:
     """Return how often the strike was given power, and where that did not follow a row that lets somebody in."""
-    openings, unwritten, is_on, may = 0, [], False, False
+    openings, unwritten, may = 0, [], False
     for line in record:
         word, *rest = line.split()
         if word == "start":
-            is_on = may = False
+            may = False
         elif word == "wrote":
             may = may or any(_opens(rows.get((gate, int(rest[0]), int(seq)))) for seq in rest[1:])
         elif word == "pin" and int(rest[0]) == STRIKE_PIN:
-            was_on, is_on = is_on, rest[1] == "output" and rest[2] == "1"
-            if is_on and not was_on:
+            if rest[1:] == ["output", "1"]:  # told once for each pulse, also of a strike that has power already
                 openings += 1
                 if not may:
                     unwritten.append(f"opening {openings}")

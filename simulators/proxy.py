@@ -29,7 +29,7 @@ UP, DOWN = "up", "down"
 
 @dataclass(frozen=True)
 class Weather:
-    """What happens to packets of one direction. cut_after: packets of a connection, then half of one and the end."""
+    """What happens to packets of one direction. cut_after: so many packets pass, then half of one, and the end."""
 
     duplicate: bool = False
     delay_ms: int = 0
@@ -100,6 +100,9 @@ class Proxy:
     def change(self, gate: int, up: Weather = FAIR, down: Weather = FAIR) -> None:
         """Let one gate's line have this weather from now on."""
         self.weather[gate] = {UP: up, DOWN: down}
+        for connection in list(self._connections):
+            if connection.gate == gate:
+                connection.carried.clear()
         if not (up.swallow or down.swallow):
             self._loop.call_soon_threadsafe(self._reset_lossy, gate)
 
