@@ -166,6 +166,9 @@ def _say(code: int, what: str, why: str, to_type: str) -> int:
     return code
 
 
+MORE_COMMANDS = {"rollout": ("cloud.fleet.shadow_commands", "rollout")}
+
+
 def _add_slices(asked: str) -> None:
     """Add the slices' commands, but not for one of our own: a server should not load what it does not run."""
     if asked in {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}:
@@ -174,6 +177,8 @@ def _add_slices(asked: str) -> None:
         name = f"cloud.{slice_name}.commands"
         if importlib.util.find_spec(f"cloud.{slice_name}") and importlib.util.find_spec(name):
             app.add_typer(importlib.import_module(name).app, name=command)
+    for command, (name, group) in MORE_COMMANDS.items():
+        app.add_typer(getattr(importlib.import_module(name), group), name=command)
 
 
 _add_slices(sys.argv[1] if len(sys.argv) > 1 else "")

@@ -15,9 +15,9 @@ from uuid import UUID
 
 from cloud.attendance import service as attendance
 from cloud.attendance.model import NewFact
-from cloud.fleet import authority, certificates, messages, saying
+from cloud.fleet import authority, certificates, configurations, messages, orders, rollouts, saying
 from cloud.fleet import service as fleet
-from cloud.fleet.reports import ReportRefused
+from cloud.fleet.reports import ReportRefused, read_answer, read_configuration
 from cloud.kit.db import Transaction
 from cloud.kit.jobs import Job, happened
 from cloud.kit.live import announce
@@ -26,7 +26,15 @@ from cloud.passes.keys import KeyRing
 from cloud.retention import purge
 from protocols import topics
 from protocols.canonical import encode
-from protocols.documents import GateKey, GateList, build_gate_list
+from protocols.documents import (
+    Command,
+    GateConfiguration,
+    GateKey,
+    GateList,
+    build_command,
+    build_gate_configuration,
+    build_gate_list,
+)
 from protocols.events import Kind
 from protocols.limits import UINT32_MAX
 from protocols.reasons import HEAD_ALERTS
@@ -143,6 +151,42 @@ def give_certificate(tx: Transaction, world: World, district_id: UUID, said: say
                            expires_at=now + ANSWER_LIVES)  # fmt: skip
 
 
+def sign_configuration(tx: Transaction, world: World, job: Job, now: datetime) -> None:
+    """Sign what a gate shall be (KF1) and keep it as its level; only the newest revision counts."""
+    gate = int(job.what["gate"])
+    wanted = configurations.newest(tx, _district(job), gate)
+    if wanted is None:
+        return
+    told = GateConfiguration(gate, wanted.revision, int(now.timestamp()), wanted.content.encode())
+    body = build_gate_configuration(world.ring.signing_key(Role.CONTROL, now.timestamp()), told)
+    messages.send_down(tx, _district(job), gate, topics.CONFIGURATION, body, retain=True, expires_at=None)
+
+
+def heed_configuration(tx: Transaction, world: World, district_id: UUID, said: saying.Said, now: datetime) -> None:
+    """A gate says what it is: kept beside what is wanted, and a rollout may go on or back."""
+    del world
+    told = read_configuration(said.body)
+    configurations.report(tx, district_id, said.gate, told, now)
+    rollouts.reported(tx, district_id, said.gate, told, now)
+
+
+def sign_command(tx: Transaction, world: World, job: Job, now: datetime) -> None:
+    """Sign a command (KX1) and send it once; one that nobody could sign in time is not sent."""
+    given = orders.order_of(tx, _district(job), bytes.fromhex(job.what["nonce"]))
+    if given is None or given.expires_at <= now + timedelta(seconds=1):
+        return
+    iat, exp = int(now.timestamp()), int(given.expires_at.timestamp())
+    told = Command(given.gate, given.operation, dict(given.arguments), 0, given.nonce, iat, exp)
+    body = build_command(world.ring.signing_key(Role.COMMAND, now.timestamp()), told)
+    messages.send_down(tx, _district(job), given.gate, topics.COMMAND, body, retain=False, expires_at=given.expires_at)
+
+
+def heed_answer(tx: Transaction, world: World, district_id: UUID, said: saying.Said, now: datetime) -> None:
+    """A gate answered a command."""
+    del world
+    orders.answered(tx, district_id, said.gate, read_answer(said.body), now)
+
+
 ANSWER_LIVES = timedelta(seconds=60)  # P-6 dn/rsp; a gate that was away asks again
 # What a gate may ask on up/req -> who answers.
 ASKED: Mapping[str, Heeded] = {certificates.ASK: give_certificate}
@@ -159,7 +203,11 @@ def answer_gate(tx: Transaction, world: World, district_id: UUID, said: saying.S
 
 
 # What a gate says, by leaf -> whose it is. A leaf without a line is nobody's, and forgotten.
-GATE_SAID: Mapping[str, Heeded] = {topics.REQUEST: answer_gate}
+GATE_SAID: Mapping[str, Heeded] = {
+    topics.REQUEST: answer_gate,
+    topics.REPORTED: heed_configuration,
+    topics.ANSWER: heed_answer,
+}
 
 
 def heed_gate(tx: Transaction, world: World, job: Job, now: datetime) -> None:
@@ -177,6 +225,8 @@ def heed_gate(tx: Transaction, world: World, job: Job, now: datetime) -> None:
 
 REACTIONS: Mapping[str, tuple[Consequence, ...]] = {
     "CardConfirmed": (watch_cards,),
+    "CommandGiven": (sign_command,),
+    "ConfigurationDesired": (sign_configuration,),
     "CertificateAsked": (sign_certificates,),
     "ChildRefused": (alert_head,),
     "FactCorrected": (rebuild_day,),

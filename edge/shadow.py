@@ -156,10 +156,9 @@ class Shadow:
     def report(self) -> bytes:
         """Return what up/rep says."""
         state, version, hash_, errors = self._told
-        running = self.wanted
         return json.dumps(
             {"v": 1, "state": state, "version": version, "hash": hash_, "errors": list(errors),
-             "runs": running.held.version if running else 0, "trial": self.trial is not None},
+             "runs": self.good.held.version if self.good else 0, "trial": self.trial is not None},
             separators=(",", ":"),
         ).encode()  # fmt: skip
 

@@ -22,6 +22,7 @@ from simulators.stack import Stack, Wishes
 
 # Which drills there are: the file that plays it.
 DRILLS: dict[str, str] = {
+    "rollout": "simulators.drill_rollout",
 }
 SIZES = Sizes(gates=3, families=12)  # two gates at the first site, one at the second
 PATIENCE_SECONDS = 30.0

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from cloud.config import Settings
-from cloud.fleet import claim_commands
+from cloud.fleet import claim_commands, shadow_commands
 
 app = typer.Typer(help="The gates: list, show, approve, revoke.", no_args_is_help=True)
 app.add_typer(claim_commands.app)
+app.add_typer(shadow_commands.app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
 

@@ -69,6 +69,7 @@ class Gate:
     telemetry: Mapping[str, Any]
     telemetry_at: datetime | None
     site_name: str = ""
+    configuration: Mapping[str, Any] = field(default_factory=dict)  # what it says that it is, up/rep
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def gate_of(tx: Transaction, district_id: UUID, gate: int) -> Gate | None:
         tx, Gate,
         """SELECT g.district_id, g.gate, g.site, g.name, g.public_key, g.registered_at, g.approved_at, g.revoked_at,
                   g.session, g.state, g.state_at, g.last_seen, g.reported, g.telemetry, g.telemetry_at,
-                  coalesce(s.name, '') AS site_name
+                  coalesce(s.name, '') AS site_name, g.configuration
            FROM gate g LEFT JOIN site s ON s.district_id = g.district_id AND s.number = g.site
            WHERE g.district_id = %(district_id)s AND g.gate = %(gate)s""",
         {"district_id": district_id, "gate": gate},
@@ -50,7 +50,7 @@ def gates(tx: Transaction, district_id: UUID, site: int | None) -> list[Gate]:
         tx, Gate,
         """SELECT g.district_id, g.gate, g.site, g.name, g.public_key, g.registered_at, g.approved_at, g.revoked_at,
                   g.session, g.state, g.state_at, g.last_seen, g.reported, g.telemetry, g.telemetry_at,
-                  coalesce(s.name, '') AS site_name
+                  coalesce(s.name, '') AS site_name, g.configuration
            FROM gate g LEFT JOIN site s ON s.district_id = g.district_id AND s.number = g.site
            WHERE g.district_id = %(district_id)s AND (%(site)s::bigint IS NULL OR g.site = %(site)s)
            ORDER BY g.gate""",

@@ -1,0 +1,29 @@
+"""The drills of the fleet on one stack, in the order of their table: what an operator does on real gates."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from simulators.drill import SIZES, play
+from simulators.stack import Stack, Wishes, running_stack
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running_stack(tmp_path_factory.mktemp("drills"), Wishes(sizes=SIZES)) as stack:
+        yield stack
+
+
+def proof_of(stack: Stack, name: str) -> dict[str, Any]:
+    told = play(stack, name)
+    moments = [step["at_s"] for step in told["timeline"]]
+    assert moments == sorted(moments) and moments[-1] < 90
+    return told["proof"]
+
+
+def test_a_configuration_that_fails_its_health_check_rolls_back_and_the_next_ring_is_never_told(stack: Stack) -> None:
+    proof = proof_of(stack, "rollout")
+    assert (proof["good"], proof["blinding"], proof["code"], proof["ring_2"]) == ("done", "failed", "CAMERA", "untouched")
+    assert proof["told"][12] is None and proof["told"][21] is None
+    assert proof["back_after_s"] < 45
