@@ -244,13 +244,13 @@ class Ingest:
             for row in rows:
                 self._record(district_id, [row], now)
             return
-        self._park([rows[position].message for position in recorded.gaps], rows, recorded, now)
+        missing = self._park(rows, recorded, now)
         self._keep_dead([(rows[position].message, rows[position].gate.gate, rows[position].gate, "LEDGER_FORKS")
                          for position in recorded.spent], now)  # fmt: skip
         self.counts.segments += len(rows)
         self.counts.events += recorded.stored
         self.counts.duplicates += recorded.duplicates
-        self._receipt(rows[0].gate.district, {row.gate.gate: row.gate.site for row in rows}, recorded.dues)
+        self._receipt(rows[0].gate.district, {row.gate.gate: row.gate.site for row in rows}, [*recorded.dues, *missing])
 
     def _commit(self, district_id: UUID, rows: Sequence[Genuine], now: datetime) -> Recorded:
         """Everything that a batch means for one district, committed when this returns."""
@@ -259,6 +259,8 @@ class Ingest:
             fleet.note_seen(tx, district_id, sorted({row.gate.gate for row in rows}), now)
             for gate, epoch in recorded.forks:
                 fleet.raise_alarm(tx, district_id, gate, "LEDGER_FORK", now, {"epoch": epoch})
+            for gate, lost in recorded.holes:
+                fleet.raise_alarm(tx, district_id, gate, "LEDGER_GAP", now, {"lost": lost})
             self._judge_again(tx, district_id, recorded, now)
             if recorded.facts:
                 facts_recorded(tx, district_id, recorded.facts)
@@ -289,18 +291,21 @@ class Ingest:
             self._knowledge[key] = (time.monotonic() + KNOWLEDGE_SECONDS, known)
         return known
 
-    def _park(self, early: Sequence[Message], rows: Sequence[Genuine], recorded: Recorded, now: datetime) -> None:
-        """Let segments that came too early wait a moment (several consumers, a resend); then it is a gap, and said."""
-        by_id = {id(row.message): row for row in rows}
-        for message in early:
+    def _park(self, rows: Sequence[Genuine], recorded: Recorded, now: datetime) -> list[Due]:
+        """Let segments that came too early wait a moment (several consumers, a resend); then it is a gap, and said:
+        to the fleet, and to the gate by the receipts that this returns, so that it sends what is lacking (P46)."""
+        missing: dict[tuple[int, int], Due] = {}
+        for position in recorded.gaps:
+            message, gate = rows[position].message, rows[position].gate
             if id(message) in self._last_chance or len(self._parked) >= PARKED_MAX:
-                gate = by_id[id(message)].gate
                 log.warning("gap in the ledger of gate %s: a segment was not taken", gate.gate)
                 with self.database.tenant(gate.district_id) as tx:
                     fleet.raise_alarm(tx, gate.district_id, gate.gate, "LEDGER_GAP", now)
+                if position in recorded.missing:
+                    missing[gate.gate, recorded.missing[position].epoch] = recorded.missing[position]
             else:
                 self._parked.append(_Parked(message, time.monotonic() + PARKED_SECONDS))
-        del recorded
+        return list(missing.values())
 
     # --- answering ----------------------------------------------------------------------------------------------
 

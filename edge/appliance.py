@@ -36,7 +36,8 @@ from edge.updater import Updater
 from edge.updater import settle as settle_update
 from edge.versions import Versions
 from edge.web.board import Board
-from edge.web.pages import Pages, build
+from edge.web.pages import CertificateUnusable, Pages, PortTaken, build
+from edge.web.tablet import open_tablet
 from protocols.trust import Trust
 
 SESSION_BYTES = 16
@@ -69,7 +70,7 @@ class Appliance:
         versions = Versions(config.paths.data)
         update = settle_update(versions)
         self.health = Health(config.paths.data, self._supervision.worked)
-        self.journal = open_journal(config.paths.journal)
+        self.journal = open_journal(config.paths.journal, ballast=True)
         self._stack.callback(self.journal.close)
         if self.journal.quarantined is not None:
             self.health.fault("ledger", f"the journal was damaged and put aside: {self.journal.quarantined.name}")
@@ -97,8 +98,9 @@ class Appliance:
         self.desired = Desired(shadow, config, self.loop, self.health, self.broker, self._begin_anew, steps)
         self.updater = self._new_updater(versions, update, now)
         self._stack.callback(self.loop.close)
+        self.tablet = self._tablet(now)
         self.port = pages.port if pages else None
-        self._starters = [clock.start, *([pages.start] if pages else [])]
+        self._starters = [clock.start, *(one.start for one in (pages, self.tablet) if one)]
 
     def _pages(self, board: Board) -> Pages | None:
         if self._config.web.listen is None:
@@ -112,6 +114,17 @@ class Appliance:
         )
         pages = Pages(app, host, port)
         self._stack.callback(pages.stop)
+        return pages
+
+    def _tablet(self, now: Callable[[], float]) -> Pages | None:
+        """The staff's tablets; a gate whose certificate is no good goes on without them, and says so."""
+        try:
+            pages = open_tablet(self._config, self.loop, self.board, now, self.journal.saved() or {})
+        except (PortTaken, CertificateUnusable) as error:
+            self.health.fault("tablet", str(error))
+            return None
+        if pages is not None:
+            self._stack.callback(pages.stop)
         return pages
 
     def _new_broker(self, inbox: Inbox, now: Callable[[], float]) -> Broker:
