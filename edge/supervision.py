@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge.config import GateConfig
+from edge.tablet_settings import ScannerSettings, TabletSettings
 
 HELD_SECONDS = 60.0  # a start has held when work was still done so long after it
 FED_SECONDS = 1.0  # systemd need not hear of every frame
@@ -107,4 +108,5 @@ class Supervision:
 
 def as_doorkeeper(config: GateConfig) -> GateConfig:
     """Return the configuration of a gate that only verifies, opens and journals: no pages, no line to the broker."""
-    return replace(config, broker=replace(config.broker, url=""), web=replace(config.web, listen=None))
+    quiet = {"broker": replace(config.broker, url=""), "web": replace(config.web, listen=None)}
+    return replace(config, **quiet, tablet=TabletSettings(), scanner=ScannerSettings())

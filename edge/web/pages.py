@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import html
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -38,6 +39,17 @@ _PRIVATE = ("/status", "/stream", "/picture.jpg")
 
 class PortTaken(Exception):
     """Another program listens there."""
+
+
+class CertificateUnusable(Exception):
+    """The certificate of a page, or its key, cannot be used."""
+
+
+def _check_tls(cert: Path, key: Path) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, "")
+    except (OSError, ValueError) as error:
+        raise CertificateUnusable(f"{cert} and {key} are no certificate with its key: {error}") from error
 
 
 def build(board: Board, *, language: str, picture: bool, loopback_only: bool) -> Starlette:
@@ -72,8 +84,9 @@ def build(board: Board, *, language: str, picture: bool, loopback_only: bool) ->
     async def stream(_request: Request) -> Response:
         return _stream_of(board, "decisions")
 
-    async def faces(_request: Request) -> Response:
-        return _stream_of(board, "faces")
+    async def faces(request: Request) -> Response:
+        """Digits that open a shift are shown to who stands before the gate, so on its own screen alone."""
+        return _stream_of(board, "own_faces" if _from_this_machine(request) else "faces")
 
     routes = [
         Route("/", screen),
@@ -145,7 +158,10 @@ def _stream_of(board: Board, topic: str) -> Response:
 class Pages:
     """The pages in a thread of their own, on a port that is bound before the gate starts."""
 
-    def __init__(self, app: Starlette, host: str, port: int) -> None:
+    def __init__(self, app: Starlette, host: str, port: int, tls: tuple[Path, Path] | None = None) -> None:
+        """tls: certificate chain and key, PEM. Raises PortTaken, CertificateUnusable."""
+        if tls is not None:
+            _check_tls(*tls)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             self._socket = socket.create_server((host, port), family=family, backlog=64)
@@ -154,8 +170,17 @@ class Pages:
                 f"{host}:{port} cannot be listened on ({error.strerror}): "
                 'another port as listen under [web], or listen = "" for no pages'
             ) from error
+        cert, key = tls or (None, None)
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1, limit_concurrency=64
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+            limit_concurrency=64,
+            server_header=False,
+            ssl_certfile=cert,
+            ssl_keyfile=key,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(

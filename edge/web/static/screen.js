@@ -9,12 +9,13 @@ const line = document.getElementById("line");
 let words = {};
 let lostTimer = 0;
 
-function show({ face, words: key, seconds, offline }) {
+function show({ face, words: key, seconds, offline, digits }) {
   const said = words[key];
   if (!said) return;
   document.body.dataset.face = face;
   document.body.toggleAttribute("data-offline", Boolean(offline));
   title.textContent = said[0];
+  document.getElementById("digits").textContent = face === "digits" ? (digits ?? "····") : "";
   line.textContent = said[1].replace("{seconds}", String(seconds ?? 0));
 }
 
