@@ -157,7 +157,7 @@ def _file(name: str, value: str, problems: list[str]) -> Path | None:
     if not value:
         return None
     if not Path(value).is_file():
-        problems.append(f"{name}: {value} is not a file: make it with `portillon-cloud gate ca service`")
+        problems.append(f"{name}: {value} is not a file: make it with `portillon-cloud gate ca services`")
     return Path(value)
 
 

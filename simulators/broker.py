@@ -53,7 +53,9 @@ def start_broker(directory: Path, kind: str = "auto", port: int = 0, acl: Path |
 class RunningBroker:
     """One broker: `url`, `port`, `pid`, `kind`; start, stop and kill it at will."""
 
-    def __init__(self, directory: Path, kind: str = "auto", port: int = 0, acl: Path | None = None) -> None:
+    def __init__(
+        self, directory: Path, kind: str = "auto", port: int = 0, acl: Path | None = None, settings: str = ""
+    ) -> None:
         if kind not in KINDS:
             raise WorldFault(f"There is no broker kind {kind!r}.", f"Use one of {', '.join(KINDS)}.")
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -61,7 +63,7 @@ class RunningBroker:
         self.kind = _choose(kind)
         self.port = port or free_port()
         self.log = directory / f"{self.kind}.log"
-        self._acl = acl
+        self._acl, self._settings = acl, settings
         self._process: ProcessId | None = None
         if acl is not None and self.kind == "iotcore":
             raise WorldFault("iotcore cannot obey an access list.", "Install mosquitto.")
@@ -121,13 +123,12 @@ class RunningBroker:
         return [*prefix, _mosquitto() or "mosquitto", "-c", str(settings)]
 
     def _mosquitto_settings(self, is_root: bool) -> str:
+        if self._settings:
+            return self._settings + self._persistence() + ("user root\n" if is_root else "")
         lines = [
             f"listener {self.port} 127.0.0.1",
             "allow_anonymous true",
-            "persistence true",
-            f"persistence_location {self.directory}/",
-            "autosave_interval 1",
-            "autosave_on_changes false",
+            self._persistence().rstrip("\n"),
             "persistent_client_expiration 1d",
             f"max_inflight_messages {INFLIGHT_MAX}",
             "max_queued_messages 10000",
@@ -141,6 +142,12 @@ class RunningBroker:
         lines += ["user root"] if is_root else []
         lines += [f"acl_file {self._acl}"] if self._acl else []
         return "\n".join(lines) + "\n"
+
+    def _persistence(self) -> str:
+        return (
+            f"persistence true\npersistence_location {self.directory}/\n"
+            "autosave_interval 1\nautosave_on_changes false\n"
+        )
 
 
 def _choose(kind: str) -> str:

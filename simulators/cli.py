@@ -95,6 +95,7 @@ def stack_up(
     timezone: Annotated[str, typer.Option(help="Of the schools.")] = "Asia/Almaty",
     departures: Annotated[str, typer.Option(help="staff or pass: who lets a child leave.")] = "staff",
     hours: Annotated[str, typer.Option(help="When arrivals are taken, local time.")] = "00:00-24:00",
+    mtls: Annotated[bool, typer.Option("--mtls", help="Everybody comes to the broker with a certificate.")] = False,
     seed: Seed = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -110,6 +111,7 @@ def stack_up(
         broker=broker,
         departures=departures,
         hours=hours,
+        mtls=mtls,
     )
     was_running = any(part.is_alive() for part in stack.parts.values())
     try:
@@ -219,6 +221,23 @@ def chaos(
     if problems:
         again = f"Play it again: portillon-sim chaos --timeline {directory}/timeline.jsonl --dir OTHER"
         raise WorldFault(f"It did not hold: {'; '.join(problems)}.", again)
+
+
+@app.command()
+def oneroster(
+    directory: Annotated[Path, typer.Argument(help="Folder for the files and set.zip.")],
+    families: Annotated[int, typer.Option(min=4, max=100_000)] = 240,
+    seed: Seed = 1,
+) -> None:
+    """Write a made-up district as a OneRoster 1.2 set, as a region's own system would export it."""
+    from simulators.district import Sizes, gate_numbers, make_district
+    from simulators.oneroster import pack, write_oneroster
+
+    sizes = Sizes(families=families)
+    district = make_district(seed, sizes, {gate: "00" * 32 for _, gate in gate_numbers(sizes.gates)})
+    write_oneroster(district, directory)
+    pack(directory, directory / "set.zip")
+    typer.echo(directory / "set.zip")
 
 
 @app.command()

@@ -40,6 +40,7 @@ from simulators.parts import (
 )
 from simulators.phone import Phone, http_client, load_phones, make_phone, save_phones
 from simulators.processes import WorldFault, end, free_port, identify, setting, tail, wait_until
+from simulators.secured import Secured, with_certificates
 from simulators.wishes import Wishes, gate_toml
 
 DATABASE = "portillon"
@@ -52,7 +53,7 @@ ROLES = {  # which secret keys each process of the cloud is given
     "ingest": ("receipt",),
     "worker": ("issuer", "policy", "registry", "control", "command"),
 }
-STOP_ORDER = ("lens", "gate", "worker", "ingest", "web", "broker", "database")
+STOP_ORDER = ("lens", "gate", "warden", "worker", "ingest", "web", "broker", "database")
 
 Tell = Callable[[str], None]
 
@@ -92,6 +93,12 @@ class Stack:
     def database_url(self) -> str:
         """Return the address of the database as the application's role."""
         return self._state["database_url"]
+
+    @property
+    def secured(self) -> Secured | None:
+        """Return the certificates of a stack that was made with them."""
+        ports = self._state.get("mtls")
+        return Secured(self.directory, *ports) if ports else None
 
     @property
     def gates(self) -> list[Part]:
@@ -206,16 +213,27 @@ class Stack:
     def _fill(self, fresh: bool) -> None:
         """Have tables and people; on a later start everything comes up side by side with the migrations."""
         broker = self.parts["broker"]
+        if fresh and self.secured:
+            self._secure(self.secured)
         if not broker.is_alive():
             self._launch_broker(broker)
-        self._launch("gate")  # a gate with no memory refuses codes of its first ten seconds: let them pass
-        if fresh:
+        self._launch("gate", "warden")  # a gate with no memory refuses codes of its first ten seconds: let them pass
+        if fresh and not self.secured:
             self._cloud("migrate")
             self._seed()
+        if fresh:
             return
         self._launch("web", "ingest", "worker")
         if now() - float(self._state.get("seeded_at", 0)) > LINKS_SECONDS:
             self._seed()
+
+    def _secure(self, secured: Secured) -> None:
+        """Have people, the broker's rights and a certificate in every gate, before broker and gates start."""
+        self._cloud("migrate")
+        self._seed()
+        self._launch("warden")
+        secured.enrol(self, {self.gate_number(part): Path(part.config).parent for part in self.gates})
+        secured.wait_written()
 
     def _renew_tables(self) -> None:
         """Migrate where this Portillon is newer than the one that made the tables: /health tells."""
@@ -266,6 +284,9 @@ class Stack:
         public_keys = {gate: self._make_gate_key(gate) for _, gate in gate_numbers(wishes.sizes.gates)}
         district = make_district(wishes.seed, wishes.sizes, public_keys)
         (self.directory / "district.json").write_text(json.dumps(district, ensure_ascii=False, indent=1))
+        if wishes.mtls:
+            self._state["mtls"] = [free_port(), free_port()]
+            Secured(self.directory, *self._state["mtls"]).make(self)
 
     def _make_gate_key(self, gate: int) -> str:
         folder = self.directory / "gates" / str(gate)
@@ -278,8 +299,11 @@ class Stack:
 
     def _plan(self, wishes: Wishes) -> None:
         """Choose ports and write down every part but the database."""
-        broker = RunningBroker(self.directory / "broker", wishes.broker, wishes.broker_port)
-        self._add(Part("broker", "broker", log=str(broker.log), port=broker.port, url=broker.url))
+        secured = self.secured
+        kind, port = ("mosquitto", secured.gates_port) if secured else (wishes.broker, wishes.broker_port)
+        broker = RunningBroker(self.directory / "broker", kind, port)
+        url = secured.gates_url if secured else broker.url
+        self._add(Part("broker", "broker", log=str(broker.log), port=broker.port, url=url))
         self._state["broker_kind"] = broker.kind
         port = wishes.web_port or free_port()
         self._state["public_url"] = f"http://127.0.0.1:{port}"
@@ -290,10 +314,12 @@ class Stack:
         for site, _ in gate_numbers(wishes.sizes.gates):
             at_site[site] = at_site.get(site, 0) + 1
         for site, gate in gate_numbers(wishes.sizes.gates):
-            self._add(self._gate_part(wishes, site, gate, at_site[site], broker.url))
+            self._add(self._gate_part(wishes, site, gate, at_site[site], url))
         cameras = [str(self.camera(gate)) for _, gate in gate_numbers(wishes.sizes.gates)]
         command = [sys.executable, "-m", "simulators.lens", *cameras]
         self._add(Part("lens", "lens", command, log=self._log("lens")))
+        if secured:
+            self._add(secured.warden(self._settings("warden"), self._log("warden")))
         for part in self.parts.values():
             if wishes.prepare is not None:
                 wishes.prepare(part)
@@ -325,13 +351,18 @@ class Stack:
             "PORTILLON_DEMO": "1",
             "PORTILLON_DEMO_ORIGIN": self._state.get("demo_origin", ""),
         }
+        if self.secured:
+            settings |= self.secured.settings(process)
+        if process == "warden":
+            settings["PORTILLON_KEYS_DIR"] = ""
         return {name: value for name, value in settings.items() if value}
 
     def _gate_part(self, wishes: Wishes, site: int, gate: int, at_site: int, broker_url: str) -> Part:
         folder = self.directory / "gates" / str(gate)
         port = free_port()
         config = folder / "gate.toml"
-        config.write_text(gate_toml(wishes, site, gate, at_site, broker_url, port))
+        told = gate_toml(wishes, site, gate, at_site, broker_url, port)
+        config.write_text(with_certificates(told) if wishes.mtls else told)
         Lens(self.camera(gate)).show(idle_view(gate))
         argv = [command_path("portillon-gate"), "run", "--config", str(config)]
         return Part(
@@ -367,7 +398,8 @@ class Stack:
     # -------------------------------------------------------------------------------------- its parts
 
     def _launch_broker(self, part: Part) -> None:
-        broker = RunningBroker(self.directory / "broker", self._state["broker_kind"], part.port)
+        settings = self.secured.broker_settings() if self.secured else ""
+        broker = RunningBroker(self.directory / "broker", self._state["broker_kind"], part.port, settings=settings)
         broker.start()
         process = identify(broker.pid)
         assert process is not None, "the broker has just answered"

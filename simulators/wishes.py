@@ -17,6 +17,7 @@ from simulators.parts import Part
 class Wishes:
     """What a stack shall be. database, broker: a kind of database.py and broker.py; ports: 0 takes a free one.
 
+    mtls: everybody comes to the broker with a certificate (secured.py).
     prepare: may change a part (its command, settings or gate.toml) when it is planned, before it ever starts.
     """
 
@@ -30,6 +31,7 @@ class Wishes:
     hours: str = "00:00-24:00"
     departures: str = "staff"
     prepare: Callable[[Part], None] | None = None
+    mtls: bool = False
 
 
 def gate_toml(wishes: Wishes, site: int, gate: int, at_site: int, broker_url: str, port: int) -> str:

@@ -1,4 +1,4 @@
-"""`portillon-cloud gate claims|approve|refuse|sign|issue|certificates|ca …`: names and certificates from a terminal.
+"""`portillon-cloud gate claims|approve|refuse|sign|certificates|ca …`: names and certificates from a terminal.
 
 Responsible for: arguments, which districts are asked, what is printed. Not responsible for: the rules (claims.py,
 certificates.py, authority.py). `sign` and `ca` need the authorities' folder, which may lie on a stick of its own.
@@ -19,6 +19,9 @@ from cloud.kit import clock
 from cloud.kit.db import Database
 from cloud.kit.errors import Refused
 from cloud.schools import service as schools
+
+BROKER = "broker"
+SERVICES = (BROKER, "cloud-ingest", "cloud-worker", "cloud-warden")  # the last three stand in the broker's rights
 
 app = typer.Typer()
 ca = typer.Typer(help="The gates' certificate authority and the services'.", no_args_is_help=True)
@@ -82,40 +85,29 @@ def refuse(ctx: typer.Context, code: str) -> None:
 
 
 @app.command("sign")
-def sign(ctx: typer.Context, ca_dir: CaDir = None) -> None:
+def sign(
+    ctx: typer.Context,
+    ca_dir: CaDir = None,
+    requests: Annotated[
+        Path | None, typer.Option(help="folder of GATE.csr, for gates that cannot reach the web: GATE.pem comes")
+    ] = None,
+) -> None:
     """Sign the certificates that wait and the lists of what was revoked, with the keys of this folder."""
     authorities, now = authority.signing(_folder(ctx, ca_dir), authority.GATES), clock.now()
     if not authorities:
         raise authority.AuthorityRefused("CA_KEY_MISSING")
     with _database(ctx) as database:
+        for file in sorted(requests.glob("*.csr")) if requests else ():
+            _ask_by_hand(database, int(file.stem), file.read_bytes())
         for district_id, _ in _districts(database):
             with database.tenant(district_id) as tx:
                 for gate in certificates.sign_waiting(tx, district_id, authorities, now):
+                    if requests and (requests / f"{gate}.csr").exists():
+                        body = certificates.of_gate(tx, district_id, gate)[0].body
+                        (requests / f"{gate}.pem").write_bytes(certificates.as_pem(bytes(body or b"")))
                     typer.echo(str(gate))
         with database.untenanted() as tx:
             certificates.keep_lists(tx, authorities, now)
-
-
-@app.command("issue")
-def issue(
-    ctx: typer.Context,
-    gate: int,
-    request: Annotated[Path, typer.Argument(help="the certificate request (PEM) that the gate made")],
-    ca_dir: CaDir = None,
-) -> None:
-    """Sign a registered gate's request by hand and print the certificate: for a gate that cannot reach the web."""
-    authorities, now = authority.signing(_folder(ctx, ca_dir), authority.GATES), clock.now()
-    if not authorities:
-        raise authority.AuthorityRefused("CA_KEY_MISSING")
-    with _database(ctx) as database:
-        district_id = _district_of_gate(database, gate)
-        with database.tenant(district_id) as tx:
-            asked = authority.read_request(request.read_bytes())
-            certificates.ask(tx, district_id, gate, asked, "hand", now)
-            certificates.sign_waiting(tx, district_id, authorities, now)
-            made = certificates.of_gate(tx, district_id, gate)[0]
-    assert made.body
-    typer.echo(certificates.as_pem(bytes(made.body)).decode(), nl=False)
 
 
 @app.command("certificates")
@@ -170,20 +162,23 @@ def ca_bundle(ctx: typer.Context, kind: Kind, ca_dir: CaDir = None) -> None:
     typer.echo(authority.bundle(_folder(ctx, ca_dir), _kind(kind)).decode(), nl=False)
 
 
-@ca.command("service")
-def ca_service(
+@ca.command("services")
+def ca_services(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="broker, cloud-ingest, cloud-worker or cloud-warden")],
-    out: Annotated[Path, typer.Option(help="file for the certificate and its key, one after the other")],
-    host: Annotated[list[str] | None, typer.Option(help="name or address under which it is reached")] = None,
+    out: Annotated[Path, typer.Option(help="folder for NAME.pem, each a certificate and its key")],
+    host: Annotated[list[str], typer.Option(help="name or address under which gates and cloud reach the broker")],
     ca_dir: CaDir = None,
 ) -> None:
-    """Make a certificate for the broker or a process of the cloud, with its key."""
+    """Make certificates for the broker and the cloud's processes, with their keys; what is there already stays."""
     authorities = authority.signing(_folder(ctx, ca_dir), authority.SERVICES)
     if not authorities:
         raise authority.AuthorityRefused("CA_KEY_MISSING")
-    certificate, key = authority.issue_service(authorities[0], name, host or [], clock.now())
-    authority.write_secret(out, certificate + key)
+    for name in SERVICES:
+        if not (out / f"{name}.pem").exists():
+            hosts = host if name == BROKER else ()
+            certificate, key = authority.issue_service(authorities[0], name, hosts, clock.now())
+            authority.write_secret(out / f"{name}.pem", certificate + key)
+            typer.echo(name)
 
 
 # --- where -----------------------------------------------------------------------------------------------------------
@@ -219,6 +214,12 @@ def _district_of_code(database: Database, settings: Settings, code: str) -> UUID
         except claims.ClaimRefused as no:
             refused = refused if no.code == "CLAIM_UNKNOWN" else no
     raise refused
+
+
+def _ask_by_hand(database: Database, gate: int, request: bytes) -> None:
+    district_id = _district_of_gate(database, gate)
+    with database.tenant(district_id) as tx:
+        certificates.ask(tx, district_id, gate, authority.read_request(request), "hand", clock.now())
 
 
 def _approve_registered(ctx: typer.Context, gate: int) -> None:

@@ -93,6 +93,11 @@ def sites_with_gates(tx: Transaction) -> list[SiteWithGates]:
     return queries.sites(tx)
 
 
+def places(tx: Transaction, district_id: UUID) -> list[Gate]:
+    """Return every gate of the registry, the revoked ones too. For the warden of the broker."""
+    return queries.gates(tx, district_id, None)
+
+
 def gate_entries(tx: Transaction, district_id: UUID, site: int) -> list[tuple[int, bytes, datetime, datetime | None]]:
     """Return what KL1 says of a site: number, public key, valid from, valid until (None: no end), by number."""
     return [

@@ -7,6 +7,7 @@ on its own; callbacks run there and must only put things into queues.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from protocols.limits import PACKET_BYTES_MAX, SESSION_EXPIRY_SECONDS
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 KEEPALIVE_SECONDS = 20
 RECONNECT_SECONDS = (1, 2)  # paho's own default lets a 20 s outage last 31
+TAKE_OVER_SECONDS = 5.0  # for a broker to say who it takes us for
 QUEUED_MAX = 10_000  # publications held while the broker is away; receipts are made again on resends
 
 log = logging.getLogger("portillon.broker")
@@ -132,3 +134,27 @@ class Broker:
 
 def _text(file: Path | None) -> str | None:
     return str(file) if file else None
+
+
+def take_over(line: Line, client_id: str) -> bool:
+    """Connect under another client's name and leave at once: a broker ends the connection that had it.
+
+    Returns whether the broker let us. Raises OSError where it cannot be reached. Blocks up to five seconds.
+    """
+    answered, address = threading.Event(), urlsplit(line.url)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv5)
+    if address.scheme == "mqtts":
+        client.tls_set(ca_certs=_text(line.ca), certfile=_text(line.cert))
+    taken: list[bool] = []
+
+    def let_in(_client: mqtt.Client, _data: object, _flags: object, reason: object, _told: object) -> None:
+        taken.append(not getattr(reason, "is_failure", True))
+        answered.set()
+
+    client.on_connect = let_in
+    client.connect(address.hostname or "127.0.0.1", address.port or PORTS.get(address.scheme, 1883))
+    client.loop_start()
+    answered.wait(TAKE_OVER_SECONDS)
+    client.disconnect()
+    client.loop_stop()
+    return any(taken)

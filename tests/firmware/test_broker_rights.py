@@ -19,6 +19,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from paho.mqtt.enums import CallbackAPIVersion
 
+from cloud.fleet.broker_log import CERTIFICATE_REFUSED, READ_DENIED, WRITE_DENIED, BrokerLog, Noticed, Place
+from cloud.kit.broker import Line, take_over
 from protocols import topics
 from tests.edge.line import MOSQUITTO, free_port, until
 from tests.edge.test_broker_tls import FROM, UNTIL, Authority
@@ -31,6 +33,8 @@ OURS = GATES[0]
 REVOKED = ("demo", 101, 13)
 NOT_AUTHORISED = 135
 STARTED_SECONDS = 10.0
+INGEST, WORKER, WARDEN = "cloud-ingest", "cloud-worker", "cloud-warden"
+LOG = "/run/mosquitto/portillon.log"
 
 Gate = tuple[str, int, int]
 
@@ -44,6 +48,14 @@ def may_read(gate: Gate) -> set[str]:
     own = {topics.down(*gate, leaf) for leaf in topics.DOWN}
     of_site = {topics.site_down(district, site, leaf) for leaf in topics.SITE_DOWN}
     return own | of_site | {topics.seen(*other) for other in GATES if other[:2] == gate[:2]}
+
+
+def of_cloud() -> dict[str, tuple[set[str], set[str]]]:
+    """What each process of the cloud may write and read."""
+    up = {topics.up(*gate, leaf) for gate in GATES for leaf in topics.UP} | {topics.seen(*gate) for gate in GATES}
+    down = {topic for topic in every_topic() if "/dn/" in topic}
+    return {INGEST: ({topics.down(*gate, topics.RECEIPT) for gate in GATES}, up), WORKER: (down, down),
+            WARDEN: (set(), set())}  # fmt: skip
 
 
 def every_topic() -> set[str]:
@@ -79,17 +91,19 @@ class Broker:
         for above in (folder, *folder.parents):
             if above.stat().st_mode & 0o005 == 0:  # pytest's own folders, which Mosquitto's user may not pass
                 above.chmod(0o755)
-        self.authority = Authority(folder, "gates-ca")
-        self.folder, self.port, self.loopback = folder, free_port(), free_port()
-        certificate, key = self.authority.issue("broker")
-        certificate.rename(folder / "broker.pem")
-        key.rename(folder / "broker.key")
-        self.certificates = {gate: self.authority.issue(topics.client_id(*gate[1:])) for gate in (*GATES, REVOKED)}
+        self.authority, self.services = Authority(folder, "gates-ca"), Authority(folder, "services-ca")
+        self.folder, self.port, self.inner = folder, free_port(), free_port()
+        (folder / "broker.pem").write_bytes(b"".join(file.read_bytes() for file in self.services.issue("broker")))
+        self.certificates: dict[Gate | str, tuple[Path, Path]] = {
+            gate: self.authority.issue(topics.client_id(*gate[1:])) for gate in (*GATES, REVOKED)
+        }
+        self.certificates |= {name: self.services.issue(name) for name in (INGEST, WORKER, WARDEN)}
         (folder / "revoked.pem").write_bytes(self._revocations(self.certificates[REVOKED][0]))
         (folder / "acl").write_text(rights)
         settings = settings.replace(PLACE, str(folder)).replace("listener 8883", f"listener {self.port} 127.0.0.1")
-        (folder / "mosquitto.conf").write_text(settings.replace("listener 1883", f"listener {self.loopback}"))
-        for name in ("acl", "revoked.pem", "mosquitto.conf"):
+        settings = settings.replace(f"log_dest file {LOG}", "log_dest stderr")
+        (folder / "mosquitto.conf").write_text(settings.replace("listener 8884", f"listener {self.inner}"))
+        for name in ("acl", "revoked.pem", "mosquitto.conf", "broker.pem"):
             (folder / name).chmod(0o644)
 
     def _revocations(self, certificate: Path) -> bytes:
@@ -106,30 +120,34 @@ class Broker:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        process = subprocess.Popen(
-            [MOSQUITTO, "-c", str(self.folder / "mosquitto.conf")], stderr=subprocess.PIPE, text=True
-        )
+        with (self.folder / "log").open("w") as log:
+            process = subprocess.Popen([MOSQUITTO, "-c", str(self.folder / "mosquitto.conf")], stderr=log)
         try:
             until(lambda: process.poll() is not None or self._answers(), STARTED_SECONDS)
             assert process.poll() is None, "Mosquitto does not take this configuration"
             yield
         finally:
             process.kill()
-            process.communicate()
+            process.wait()
 
     def _answers(self) -> bool:
         with socket.socket() as one, socket.socket() as other:
-            return not one.connect_ex(("127.0.0.1", self.port)) and not other.connect_ex(("127.0.0.1", self.loopback))
+            return not one.connect_ex(("127.0.0.1", self.port)) and not other.connect_ex(("127.0.0.1", self.inner))
 
     @contextmanager
-    def party(self, gate: Gate | None, *, calls_itself: str = "", certificate: bool = True) -> Iterator[Party]:
-        """A gate by its certificate, or the cloud by the loopback (None); subscribed to everything there is."""
-        name = calls_itself or (topics.client_id(*gate[1:]) if gate else "")
+    def party(
+        self, who: Gate | str, *, calls_itself: str = "", certificate: bool = True, inner: bool | None = None
+    ) -> Iterator[Party]:
+        """A gate, or a process of the cloud, by its certificate; subscribed to everything there is.
+
+        inner: at the cloud's listener; None: at the listener where it belongs.
+        """
+        name = calls_itself or (who if isinstance(who, str) else topics.client_id(*who[1:]))
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=mqtt.MQTTv5)
         party = Party(client)
-        if gate is not None:
-            chain, key = (str(file) if certificate else None for file in self.certificates[gate])
-            client.tls_set(str(self.authority.file), chain, key)
+        chain, key = (str(file) if certificate else None for file in self.certificates[who])
+        client.tls_set(str(self.services.file), chain, key)
+        inner = isinstance(who, str) if inner is None else inner
         client.on_connect = lambda *words: (party.gone if words[3].is_failure else party.connected).set()
         client.on_disconnect = lambda *words: party.gone.set()
         client.on_connect_fail = lambda *words: party.gone.set()
@@ -137,7 +155,7 @@ class Broker:
         client.on_publish = lambda _client, _data, mid, reason, _more: party.answers.__setitem__(mid, reason.value)
         client.on_subscribe = lambda *words: party.subscribed.set()
         try:
-            client.connect("127.0.0.1", self.loopback if gate is None else self.port)
+            client.connect("127.0.0.1", self.inner if inner else self.port)
         except (ssl.SSLError, OSError):
             party.gone.set()
         client.loop_start()
@@ -177,22 +195,50 @@ def test_a_gate_writes_its_own_topics_and_is_refused_every_other(broker: Broker,
 def test_a_gate_that_subscribes_to_everything_hears_its_own_topics_and_no_other(broker: Broker) -> None:
     with ExitStack() as stack:
         parties = {gate: stack.enter_context(broker.party(gate)) for gate in GATES}
-        cloud = stack.enter_context(broker.party(None))
-        downwards = sorted(topic for topic in every_topic() if "/dn/" in topic)
-        answers = cloud.publish(*downwards)
+        worker, ingest = stack.enter_context(broker.party(WORKER)), stack.enter_context(broker.party(INGEST))
+        answers = worker.publish(*sorted(of_cloud()[WORKER][0]))
         assert set(answers.values()) <= {0, 16}
         for gate, party in parties.items():
             party.publish(*sorted(may_write(gate)))
         for gate, party in parties.items():
             until(lambda party=party, gate=gate: set(party.heard) >= may_read(gate))
             assert set(party.heard) == may_read(gate)
-        up = {topic for gate in GATES for topic in may_write(gate)}
-        until(lambda: set(cloud.heard) >= up)
+        until(lambda: set(ingest.heard) >= of_cloud()[INGEST][1])
+        assert set(ingest.heard) == of_cloud()[INGEST][1] and set(worker.heard) <= of_cloud()[WORKER][1]
 
 
-def test_the_cloud_writes_no_gates_words(broker: Broker) -> None:
-    with broker.party(None) as cloud:
-        assert set(cloud.publish(topics.up(*OURS, topics.EVENTS), topics.seen(*OURS)).values()) == {NOT_AUTHORISED}
+@pytest.mark.parametrize("process", [INGEST, WORKER, WARDEN])
+def test_a_process_of_the_cloud_writes_what_is_its_own_and_no_gates_words(broker: Broker, process: str) -> None:
+    with broker.party(process) as cloud:
+        answers = cloud.publish(*sorted(every_topic()))
+    assert {topic for topic, answer in answers.items() if answer != NOT_AUTHORISED} == of_cloud()[process][0]
+
+
+def test_no_gates_certificate_opens_the_clouds_listener_and_no_clouds_one_the_gates(broker: Broker) -> None:
+    with broker.party(OURS, inner=True) as gate, broker.party(WORKER, inner=False) as cloud:
+        until(lambda: gate.gone.is_set() and cloud.gone.is_set())
+        assert not gate.connected.is_set() and not cloud.connected.is_set()
+
+
+def test_the_warden_pushes_a_gate_off_by_its_name(broker: Broker) -> None:
+    with broker.party(OURS) as ours:
+        certificate, key = broker.certificates[WARDEN]
+        both = broker.folder / "warden.pem"
+        both.write_bytes(certificate.read_bytes() + key.read_bytes())
+        assert take_over(Line(f"mqtts://127.0.0.1:{broker.inner}", broker.services.file, both), "101-11")
+        until(ours.gone.is_set)
+
+
+def test_the_log_tells_the_warden_what_was_refused(broker: Broker) -> None:
+    with broker.party(OURS) as ours, broker.party(REVOKED) as revoked:
+        ours.publish(topics.up(*GATES[1], topics.EVENTS))
+        until(revoked.gone.is_set)
+    place = Place(*OURS)
+    told = BrokerLog({place.client: place})
+    noticed = [one for line in (broker.folder / "log").read_text().split("\n") for one in told.read(line)]
+    assert {Noticed(place, WRITE_DENIED), Noticed(place, READ_DENIED), Noticed(place, CERTIFICATE_REFUSED)} == set(
+        noticed
+    )
 
 
 def test_a_gate_that_takes_anothers_name_is_still_itself_and_pushes_nobody_off(broker: Broker) -> None:
@@ -227,9 +273,11 @@ def holes(broker: Broker) -> set[str]:
     sister = GATES[1]
     with broker.running(), ExitStack() as stack:
         enter = stack.enter_context
-        ours, cloud = enter(broker.party(OURS)), enter(broker.party(None))
+        ours, cloud = enter(broker.party(OURS)), enter(broker.party(WORKER))
         if not ours.connected.is_set():
             return {"a gate cannot come in"}
+        if not cloud.connected.is_set():
+            return {"the cloud cannot come in"}
         for topic, answer in ours.publish(*sorted(every_topic())).items():
             if (answer != NOT_AUTHORISED) != (topic in may_write(OURS)):
                 found.add(f"writing {topic}: {answer}")
@@ -262,6 +310,7 @@ def holes(broker: Broker) -> set[str]:
         {"use_identity_as_username true": "false"},
         {f"crlfile {PLACE}/revoked.pem": ""},
         {f"acl_file {PLACE}/acl": ""},
+        {f"cafile {PLACE}/services-ca.pem": f"{PLACE}/gates-ca.pem"},
     ],
     ids=str,
 )
@@ -289,6 +338,7 @@ def test_a_word_that_mosquitto_does_not_know_is_found(tmp_path: Path, wrong: str
         ("acl.gate", "user @SITE@-@GATE@", "user @GATE@"),
         ("acl.gate", "topic read portillon/1/@DISTRICT@/@SITE@/@GATE@/dn/#", "topic read portillon/1/@DISTRICT@/#"),
         ("acl.head", "topic readwrite portillon", "topic read portillon"),
+        ("acl.head", "user cloud-worker", "user cloud-walker"),
     ],
 )
 def test_a_wrong_line_of_the_rights_is_found(tmp_path: Path, file: str, right: str, wrong: str) -> None:
