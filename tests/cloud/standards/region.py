@@ -77,9 +77,9 @@ def as_version_1_1(files: Files, folder: Path) -> dict[str, bytes]:
     columns = ("sourcedId status dateLastModified enabledUser orgSourcedIds role username userIds givenName familyName"
                " middleName identifier email sms phone agentSourcedIds grades password").split()  # fmt: skip
     written = io.StringIO()
-    table = csv.DictWriter(written, columns, extrasaction="ignore", restval="")
-    table.writeheader()
-    table.writerows(files["users"])
+    table = csv.writer(written)
+    table.writerow(columns)
+    table.writerows([user.get(column, "") for column in columns] for user in files["users"])
     data["users.csv"] = written.getvalue().encode()
     manifest = data["manifest.csv"].replace(b"oneroster.version,1.2", b"oneroster.version,1.1")
     data["manifest.csv"] = manifest + b"file.users,bulk\r\n"

@@ -173,8 +173,8 @@ def test_a_seed_writes_no_old_spelling_over_a_correction(region: Region) -> None
                                               wanted={"given": "Timour"}, now=clock.now())  # fmt: skip
         corrections.decide_correction(tx, region.district, correction_id=made.id, accept=True,
                                       by=region.id_of("person", "h"), now=clock.now())  # fmt: skip
-    described.children[0].__dict__["family"] = "Bek"
-    load(region.pool, settings, described, clock.now())
+    again = described.model_copy(update={"children": [described.children[0].model_copy(update={"family": "Bek"})]})
+    load(region.pool, settings, again, clock.now())
     assert region.asked("SELECT given, family FROM child") == [("Timour", "Bek")]
 
 
