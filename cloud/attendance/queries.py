@@ -244,7 +244,8 @@ def gates_heard(tx: Transaction, district_id: UUID, school_id: UUID, day: date) 
                                 AND h.gate = g.gate AND %(day)s BETWEEN h.from_day AND h.to_day)
                             AND NOT EXISTS (SELECT 1 FROM attendance_event v WHERE v.district_id = g.district_id
                                 AND v.occurred_at BETWEEN %(day)s::date - 1 AND %(day)s::date + 2
-                                AND v.gate = c.gate AND v.epoch = c.epoch AND v.seq > c.seq AND v.part = 0
+                                AND v.gate = c.gate AND v.epoch = c.epoch AND (v.seq > c.seq OR v.fork > 0)
+                                AND v.part = 0
                                 AND v.school_day = c.school_day AND v.kind IN (1, 2, 3, 4, 9, 14, 15))) AS closed
            FROM gate g JOIN school s ON s.district_id = g.district_id AND s.site = g.site
            WHERE g.district_id = %(district_id)s AND s.id = %(school_id)s AND g.approved_at IS NOT NULL

@@ -36,7 +36,7 @@ def raised(database: Database, cast: Cast) -> list[Incident]:
     return sorted((one for one in found if one.code == "CARDS_TOO_FAST"), key=lambda one: one.seq)
 
 
-def test_thirty_cards_in_two_minutes_are_one_incident_and_three_a_minute_are_none(database: Database) -> None:
+def test_p27_thirty_cards_in_two_minutes_are_one_incident_and_three_a_minute_are_none(database: Database) -> None:
     cast = a_district(database)
     ledger = a_gate(database, cast)
     confirmed(database, cast, ledger, [20.5 * n for n in range(12)])
@@ -48,7 +48,7 @@ def test_thirty_cards_in_two_minutes_are_one_incident_and_three_a_minute_are_non
     assert len(raised(database, cast)) == 2, "another burst is another incident"
 
 
-def test_cards_at_two_gates_of_a_site_count_together_and_another_sites_do_not(database: Database) -> None:
+def test_p27_cards_at_two_gates_of_a_site_count_together_and_another_sites_do_not(database: Database) -> None:
     cast, there = a_district(database), a_district(database, "neighbour", 202)
     front, back, other = a_gate(database, cast), a_gate(database, cast, 12, 12), a_gate(database, there, 13, 13)
     confirmed(database, there, other, [0, 1, 2])
