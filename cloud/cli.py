@@ -95,6 +95,19 @@ def work(ctx: typer.Context) -> None:
 
 
 @app.command()
+def warden(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Option("--dir", help="where the broker's rights and certificates lie")],
+    make_acl: Annotated[Path, typer.Option(help="firmware_config/broker/make-acl")],
+    log: Annotated[Path, typer.Option(help="the broker's log")],
+    pid_file: Annotated[Path, typer.Option(help="of the broker, which is told to read its files anew")],
+) -> None:
+    """Keep the broker's rights as the registry says, push revoked gates off, tell what it refused."""
+    settings = ctx.obj.require("database_url", "ca_dir")
+    importlib.import_module("cloud.warden").main(settings, folder, make_acl, log, pid_file)
+
+
+@app.command()
 def seed(ctx: typer.Context, file: Annotated[Path, typer.Argument(help="a district as JSON")]) -> None:
     """Load a district; running it again changes nothing. Prints the references as JSON."""
     from cloud.kit import clock

@@ -372,5 +372,5 @@ def test_a_line_that_names_no_gate_makes_no_list_at_all(line: str) -> None:
 def test_the_list_is_made_of_every_line_the_last_one_too() -> None:
     made = acl("demo 101 11\n\ndemo 101 12")
     assert made.returncode == 0
-    assert re.findall(r"^user (.*)$", made.stdout, re.MULTILINE) == ["101-11", "101-12"]
+    assert re.findall(r"^user (\d.*)$", made.stdout, re.MULTILINE) == ["101-11", "101-12"]
     assert "@" not in made.stdout
