@@ -4,94 +4,51 @@ A real journal and sender, a real Mosquitto, `portillon-cloud ingest` as a proce
 ordinary run drains some 3,000 events, `long` all 216,000: 90 school days of 2,400 events, as one busy gate writes them.
 """
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
-import psycopg
 import pytest
-from nacl.signing import SigningKey
 
-from cloud.fleet import service as fleet
 from cloud.kit import clock
-from cloud.kit.db import Database
-from cloud.passes.keys import KeyRing, init_keys
-from edge.broker import Broker, Inbox
-from edge.config import BrokerSettings, Place
 from edge.health import Health
 from edge.journal import JOURNAL_BYTES_MAX, Journal, open_journal
 from protocols.events import Clock, Detail, Event, Kind
-from simulators.broker import start_broker
-from tests.cast import Cast, a_district
 from tests.conftest import Clone
 from tests.edge.line import until
+from tests.schoolhouse import Schoolhouse
 
 SCHOOL_DAYS, EVENTS_A_DAY = 90, 2_400  # 216,000: half a school year of a busy gate
 OPEN_SECONDS = 10 * 3_600  # of a school day: what "real time" is to a gate, nights and holidays left out
 FASTER_MIN = 50
-SITE, GATE = 101, 11
-KEY = SigningKey(bytes((11,)) * 32)
-
-
-@dataclass
-class School:
-    """The cloud's half: its database and broker, and how to start its ingest."""
-
-    clone: Clone
-    cast: Cast
-    url: str
-    ring: KeyRing
-    ingest: subprocess.Popen[bytes]
 
 
 @pytest.fixture
-def school(clone: Clone, tmp_path: Path) -> Iterator[School]:
-    with Database(clone.url, 2) as database:
-        cast = a_district(database)
-        with database.tenant(cast.district) as tx:
-            fleet.register_gate(tx, cast.district, SITE, GATE, "main", bytes(KEY.verify_key), clock.now())
-    ring = init_keys(tmp_path / "root", tmp_path / "keys", int(clock.now().timestamp()))
-    (tmp_path / "secret").write_text("11" * 32)
-    broker = start_broker(tmp_path / "broker")
-    environment = {
-        **os.environ, "PORTILLON_DATABASE_URL": clone.url, "PORTILLON_BROKER_URL": broker.url,
-        "PORTILLON_KEYS_DIR": str(tmp_path / "keys"), "PORTILLON_SECRET_FILE": str(tmp_path / "secret"),
-    }  # fmt: skip
-    command = [str(Path(sys.executable).parent / "portillon-cloud"), "ingest"]
-    ingest = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    yield School(clone, cast, broker.url, ring, ingest)
-    ingest.terminate()
-    ingest.wait(10)
-    broker.stop()
+def school(clone: Clone, tmp_path: Path) -> Iterator[Schoolhouse]:
+    opened = Schoolhouse.open(tmp_path, clone)
+    opened.start()
+    yield opened
+    opened.close()
 
 
 @pytest.mark.parametrize("days", [pytest.param(1, id="a-day"), pytest.param(SCHOOL_DAYS, marks=pytest.mark.long)])
 def test_what_was_written_offline_fits_and_drains_without_a_lost_or_late_receipt(
-    school: School, tmp_path: Path, days: int
+    school: Schoolhouse, tmp_path: Path, days: int
 ) -> None:
     journal = open_journal(tmp_path / "data" / "journal.sqlite")
     written = write_days(journal, days)
     size = journal.bytes_used()
     assert size / written <= JOURNAL_BYTES_MAX / (SCHOOL_DAYS * EVENTS_A_DAY)
     health = Health(tmp_path)
-    broker = a_line(school, journal, health)
-    broker.start()
+    school.line(journal, health)
     until(lambda: journal.outbox_depth < written, seconds=30)  # until ingest listens, what nobody hears goes out again
     began, unheard = time.monotonic(), health.counters.get("resent", 0)
     until(lambda: journal.outbox_depth == 0, seconds=30 + written / 100)
     seconds = time.monotonic() - began
-    broker.stop()
-    with psycopg.connect(school.clone.owner_url) as owner:
-        stored = owner.execute("SELECT count(*), max(seq) FROM ingest_receipt").fetchone()
-        ledger = owner.execute("SELECT next_seq, head, forks FROM ledger").fetchone()
-    assert stored == (written, written - 1)
-    assert ledger == (journal.next_seq, journal.head, 0)
+    assert school.ask("SELECT count(*), max(seq) FROM ingest_receipt") == [(written, written - 1)]
+    assert school.ask("SELECT next_seq, head, forks FROM ledger") == [(journal.next_seq, journal.head, 0)]
     assert health.counters.get("resent", 0) == unheard, "a receipt came later than its resend"
     faster = days * OPEN_SECONDS / seconds
     print(
@@ -100,21 +57,6 @@ def test_what_was_written_offline_fits_and_drains_without_a_lost_or_late_receipt
         f" {faster:.0f} x real time; lost 0, sent again 0"
     )
     assert faster >= FASTER_MIN
-
-
-def a_line(school: School, journal: Journal, health: Health) -> Broker:
-    return Broker(
-        BrokerSettings(school.url, None, None, None),
-        Place("demo", SITE, GATE, "UTC", ((0, 86_400),), "staff", 1, "en"),
-        KEY,
-        journal,
-        Inbox(),
-        health,
-        trust=lambda: school.ring.trust,
-        birth=lambda: {"boot": journal.boot, "firmware": "0.1.0", "documents": {}, "mode": "normal"},
-        now=time.time,
-        session="00112233445566778899aabbccddeeff",
-    )
 
 
 def write_days(journal: Journal, days: int) -> int:
