@@ -22,6 +22,7 @@ from simulators.stack import Stack, Wishes
 
 # Which drills there are: the file that plays it.
 DRILLS: dict[str, str] = {
+    "claim": "simulators.drill_claim",
     "rollout": "simulators.drill_rollout",
 }
 SIZES = Sizes(gates=3, families=12)  # two gates at the first site, one at the second
@@ -88,7 +89,7 @@ def run_drill(name: str, directory: Path, say: Say) -> Json:
 def _stack_of(directory: Path) -> Iterator[Stack]:
     stack = Stack(directory)
     try:
-        stack.up(Wishes(sizes=SIZES))
+        stack.up(Wishes(sizes=SIZES, mtls=True))
         yield stack
     finally:
         stack.down()
