@@ -45,7 +45,7 @@ class Pace:
     storms: float
 
 
-QUICK = Pace(between=1.2, lasts=(2.0, 4.0), hangs=(2.0, 4.0), partitions=(3.0, 5.0), storms=4.0)
+QUICK = Pace(between=1.2, lasts=(2.0, 4.0), hangs=(2.0, 4.0), partitions=(3.0, 5.0), storms=3.0)
 LONG = Pace(between=4.0, lasts=(2.0, 8.0), hangs=(5.0, 30.0), partitions=(10.0, 60.0), storms=8.0)
 
 

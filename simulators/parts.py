@@ -44,7 +44,10 @@ Json = dict[str, Any]
 
 @dataclass
 class Part:
-    """A part of a stack. kind: database, broker, web, ingest, worker, gate or lens."""
+    """A part of a stack. kind: database, broker, web, ingest, worker, gate or lens.
+
+    config: a gate's gate.toml, or the environment of a process of the cloud, one NAME=value a line.
+    """
 
     name: str
     kind: str
@@ -74,9 +77,19 @@ class Part:
                 f"Port {self.port}, which {self.name} needs, is taken.",
                 f"Stop what listens there (`ss -ltnp 'sport = :{self.port}'`), or begin again in another --dir.",
             )
+        if self.settings and not self.config:
+            self._write_settings()
         child = spawn(self.command, Path(self.log), env=clean_environment(self.settings))
         process = identify(child.pid)
         self.pid, self.began = (process.pid, process.began) if process else (child.pid, -1)
+
+    def _write_settings(self) -> None:
+        """Keep the environment beside the log, as systemd's EnvironmentFile has it: whoever asks the cloud needs it."""
+        self.config = str(Path(self.log).with_suffix(".env"))
+        file = Path(self.config)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_text("".join(f"{name}={value}\n" for name, value in sorted(self.settings.items())))
 
     def wait_ready(self) -> None:
         """Return when the part is well. Raises WorldFault that names its log and shows the log's end."""
