@@ -37,6 +37,10 @@ def district(tx: Transaction, district_id: UUID) -> District | None:
     return one_or_none(tx, District, "SELECT id, slug, name FROM district WHERE id = %(id)s", {"id": district_id})
 
 
+def free_site_number(tx: Transaction) -> int:
+    return one(tx, int, "SELECT free_site_number()")
+
+
 def put_site(tx: Transaction, district_id: UUID, number: int, name: str) -> None:
     tx.execute(
         "INSERT INTO site (district_id, number, name) VALUES (%(district)s, %(number)s, %(name)s)"

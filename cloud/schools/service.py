@@ -76,6 +76,11 @@ def district(tx: Transaction, district_id: UUID) -> District | None:
     return queries.district(tx, district_id)
 
 
+def free_site_number(tx: Transaction) -> int:
+    """Return the next number of a site that no district has. Two at once: the second is refused by site_number_once."""
+    return queries.free_site_number(tx)
+
+
 def put_school(tx: Transaction, district_id: UUID, *, sourced_id: str, site: int, name: str, level: str,
                timezone: str, language: str) -> UUID:
     """Return the id of a school, made or brought up to date by its sourced_id; its site is made with it."""

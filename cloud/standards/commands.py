@@ -48,8 +48,7 @@ def oneroster(
         roster = read_oneroster(path, wishes)
         with Database(settings.require("database_url").database_url, 2) as database:
             database.reach()
-            report = import_roster(database, district, roster, wishes, clock.now(), dry_run=dry_run,
-                                   end_absent=end_absent)  # fmt: skip
+            report = import_roster(database, district, roster, clock.now(), dry_run=dry_run, end_absent=end_absent)
     except RosterRefused as refused:
         _tell_problems(refused, as_json)
         raise typer.Exit(PROBLEMS) from refused

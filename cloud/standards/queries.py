@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from uuid import UUID
 
-from cloud.kit.db import Transaction, many, one
+from cloud.kit.db import Transaction, many
 from cloud.standards.model import Kept, Said
 
 LOCK = "import of a roster"
@@ -50,7 +50,3 @@ def keep_gone(tx: Transaction, district_id: UUID, kind: str, place: int, key: st
              AND split_part(key, ' ', %(place)s) = %(key)s AND NOT is_gone""",
         {"district": district_id, "kind": kind, "place": place, "key": key, "now": now},
     )  # fmt: skip
-
-
-def free_site_number(tx: Transaction) -> int:
-    return one(tx, int, "SELECT free_site_number()")

@@ -30,9 +30,8 @@ def read_oneroster(path: Path, wishes: Wishes) -> Roster:
 
 
 def import_roster(
-    database: Database, slug: str, roster: Roster, wishes: Wishes, now: datetime, *, dry_run: bool = False,
-    end_absent: bool = False,
-) -> Report:  # fmt: skip
+    database: Database, slug: str, roster: Roster, now: datetime, *, dry_run: bool = False, end_absent: bool = False
+) -> Report:
     """Write a roster into the district of a slug and return what changed; with dry_run nothing of it stays.
 
     end_absent: what an earlier import said and this one does not say ends today. Raises RosterRefused.
@@ -48,7 +47,7 @@ def import_roster(
         said = list(roster.said)
         if end_absent:
             said += _absent(said, kept)
-        writing = Writing(tx, district_id, wishes, now, report)
+        writing = Writing(tx, district_id, now, report, queries.kept_ids(tx, district_id, "person"))
         _write(tx, district_id, said, kept, writing)
         if report.changes_something:
             _tell_audit(tx, district_id, report, now)

@@ -4,7 +4,7 @@ Responsible for: what is known here by which key, what a person decided (left al
 Not responsible for: the order (service.py), whether anything new was said at all (model.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
@@ -19,9 +19,8 @@ from cloud.people.model import Tie, folded
 from cloud.people.refusals import PeopleRefused
 from cloud.schools import service as schools
 from cloud.schools.model import School
-from cloud.standards import queries
 from cloud.standards.model import Change, Fields, Kept, Merged, Notice, Problem, Report, RosterRefused, Said, merged
-from cloud.standards.oneroster import Wishes, first_day_of, last_day_of
+from cloud.standards.oneroster import first_day_of, last_day_of
 
 POWERS = {Role.HEAD: 15, Role.TEACHER: 11, Role.OFFICE: 7}
 """What a gate lets somebody do who is new here (PROTOCOL 2); the head changes it on the staff page, and it stays."""
@@ -31,8 +30,11 @@ DEFAULT_LANGUAGE, DEFAULT_LEVEL = "en", "primary"
 class Writing:
     """What is known of one district, and one thing after another written into it."""
 
-    def __init__(self, tx: Transaction, district_id: UUID, wishes: Wishes, now: datetime, report: Report) -> None:
-        self.tx, self.district_id, self.wishes, self.now, self.report = tx, district_id, wishes, now, report
+    def __init__(
+        self, tx: Transaction, district_id: UUID, now: datetime, report: Report, written_before: Mapping[str, UUID]
+    ) -> None:
+        """written_before: key of a person -> row, also where it was the row of another key."""
+        self.tx, self.district_id, self.now, self.report = tx, district_id, now, report
         self.schools: dict[str, School] = {one.sourced_id: one for one in schools.schools(tx, district_id)
                                            if one.sourced_id}  # fmt: skip
         self.sessions = {one.sourced_id: one for one in schools.sessions(tx, district_id, date.min)}
@@ -40,8 +42,7 @@ class Writing:
                         for one in schools.classes(tx, district_id, school.id) if one.sourced_id}  # fmt: skip
         self.people = {one.sourced_id: one for one in known.known_people(tx, district_id)}
         self.children = {one.sourced_id: one for one in known.known_children(tx, district_id)}
-        self.person_ids = queries.kept_ids(tx, district_id, "person")
-        self.person_ids |= {key: one.id for key, one in self.people.items()}
+        self.person_ids = dict(written_before) | {key: one.id for key, one in self.people.items()}
         self.child_ids = {key: one.id for key, one in self.children.items()}
         self.staffed = {(one.person_id, one.school_id) for school in self.schools.values()
                         for one in people.staff_of_school(tx, district_id, school.id)}  # fmt: skip
@@ -95,7 +96,7 @@ class Writing:
         fields = {name: value for name, value in said.fields.items() if value and name != "site"}
         now = there and {name: str(getattr(there, name)) for name in ("name", "timezone", "language", "level")}
         made = self._merged(Said(said.kind, said.key, fields), before, now)
-        site = there.site if there else int(said.fields["site"] or queries.free_site_number(self.tx))
+        site = there.site if there else int(said.fields["site"] or schools.free_site_number(self.tx))
         if there and said.fields["site"] and int(said.fields["site"]) != there.site:
             self._note("SITE_KEPT", said, "a school does not move to another site by a file")
         if made.changed:

@@ -17,7 +17,7 @@ from cloud.seed import load, read_district
 from cloud.standards.model import Report, RosterRefused, digest, merged
 from cloud.standards.service import ABSENT_FEW, import_roster
 from simulators.database import RunningDatabase
-from tests.cloud.standards.region import WISHES, Files, a_region, read, row
+from tests.cloud.standards.region import Files, a_region, read, row
 from tests.conftest import Clone, _made
 
 NUMBERS = iter(range(501, 600))
@@ -44,7 +44,7 @@ class Region:
 
     def imported(self, files: Files | None = None, **more: Any) -> Report:
         roster = read(files or self.files, self.folder)
-        return import_roster(self.pool, self.slug, roster, WISHES, clock.now(), **more)
+        return import_roster(self.pool, self.slug, roster, clock.now(), **more)
 
     def change(self, name: str, key: str, **cells: str) -> None:
         row(self.files, name, key).update(cells)
