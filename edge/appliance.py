@@ -20,6 +20,7 @@ from nacl.signing import SigningKey
 
 from edge.broker import Broker, Inbox
 from edge.capture import open_apart
+from edge.commands import Commands, World
 from edge.config import GateConfig
 from edge.desired import Desired, settle
 from edge.health import ClockWatch, Health
@@ -27,6 +28,7 @@ from edge.journal import open_journal
 from edge.journal_file import JournalFailed
 from edge.loop import FIRMWARE, Loop, Parts
 from edge.pins import Pins
+from edge.renewal import Renewal, is_renewable
 from edge.settings import is_loopback
 from edge.shadow import Shadow
 from edge.supervision import Supervision
@@ -95,7 +97,10 @@ class Appliance:
         self.loop = Loop(config, parts, now)
         if config.broker.url:
             parts.broker = self.broker = self._new_broker(inbox, now)
-        self.desired = Desired(shadow, config, self.loop, self.health, self.broker, self._begin_anew, steps)
+        self.desired = Desired(shadow, config, self.loop, self.health, self.broker, self._end_for_configuration, steps)
+        self.commands = Commands(
+            World(self.loop, self.journal, self.pins, self.health, self.broker, self._end_for_restart, self._renewal())
+        )
         self.updater = self._new_updater(versions, update, now)
         self._stack.callback(self.loop.close)
         self.tablet = self._tablet(now)
@@ -141,6 +146,13 @@ class Appliance:
             session=secrets.token_hex(SESSION_BYTES),
         )
 
+    def _renewal(self) -> Callable[[], None] | None:
+        """The next certificate of the line; None where there is none, or two files made by hand."""
+        line = self._config.broker
+        if self.broker is None or not is_renewable(line):
+            return None
+        return Renewal(line, self._config.gate, self.broker, self.loop, self.health, self._trust).wanted
+
     def _new_updater(self, versions: Versions, update: Update, now: Callable[[], float]) -> Updater | None:
         if self.broker is None or not self._config.updates.url:
             return None
@@ -179,8 +191,11 @@ class Appliance:
         finally:
             self.close()
 
-    def _begin_anew(self) -> None:
+    def _end_for_configuration(self) -> None:
         self.again = "configuration"
+
+    def _end_for_restart(self) -> None:
+        self.again = "restart"
 
     def _end_for_update(self) -> None:
         self.again = "update"

@@ -96,6 +96,8 @@ class Detail(IntEnum):
     DOCUMENT = 21  # code of a refused document, text (health)
     DOOR = 22  # what the door tells, a word of docs/door.md (door)
     HOLE = 23  # [epoch, first lost seq, next seq, head before it, since], protocols/gaps.py (gap)
+    OPERATION = 24  # text (command)
+    NONCE = 25  # bytes 8 (command)
 
 
 @dataclass(frozen=True)
