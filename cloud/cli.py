@@ -179,7 +179,10 @@ def _say(code: int, what: str, why: str, to_type: str) -> int:
     return code
 
 
-MORE_COMMANDS = {"rollout": ("cloud.fleet.shadow_commands", "rollout")}
+MORE_COMMANDS = {
+    "rollout": ("cloud.fleet.shadow_commands", "rollout"),
+    "release": ("cloud.fleet.release_commands", "app"),
+}
 
 
 def _add_slices(asked: str) -> None:

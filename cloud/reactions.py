@@ -15,7 +15,7 @@ from uuid import UUID
 
 from cloud.attendance import service as attendance
 from cloud.attendance.model import NewFact
-from cloud.fleet import authority, certificates, configurations, messages, orders, rollouts, saying
+from cloud.fleet import authority, certificates, configurations, messages, orders, rollouts, saying, updates
 from cloud.fleet import service as fleet
 from cloud.fleet.reports import ReportRefused, read_answer, read_configuration
 from cloud.kit.db import Transaction
@@ -38,6 +38,7 @@ from protocols.documents import (
 from protocols.events import Kind
 from protocols.limits import UINT32_MAX
 from protocols.reasons import HEAD_ALERTS
+from protocols.releases import ReleaseRefused, read_told
 from protocols.trust import Role
 
 
@@ -187,6 +188,16 @@ def heed_answer(tx: Transaction, world: World, district_id: UUID, said: saying.S
     orders.answered(tx, district_id, said.gate, read_answer(said.body), now)
 
 
+def heed_update(tx: Transaction, world: World, district_id: UUID, said: saying.Said, now: datetime) -> None:
+    """A gate says where it is with a release: the next ring may begin, or the rollout has failed."""
+    del world
+    try:
+        told = read_told(said.body)
+    except ReleaseRefused as refused:
+        raise ReportRefused(refused.code) from refused
+    updates.reported(tx, district_id, said.gate, told, now)
+
+
 ANSWER_LIVES = timedelta(seconds=60)  # P-6 dn/rsp; a gate that was away asks again
 # What a gate may ask on up/req -> who answers.
 ASKED: Mapping[str, Heeded] = {certificates.ASK: give_certificate}
@@ -207,6 +218,7 @@ GATE_SAID: Mapping[str, Heeded] = {
     topics.REQUEST: answer_gate,
     topics.REPORTED: heed_configuration,
     topics.ANSWER: heed_answer,
+    topics.JOB_STATE: heed_update,
 }
 
 

@@ -64,6 +64,8 @@ RULES = (
     Rule("gate_command", "400 days; who gave it is in the audit log too"),
     Rule("rollout", "as gate_configuration; holds no person"),
     Rule("rollout_gate", "as rollout"),
+    Rule("release_rollout", "while the district exists: which program ran where must stay answerable"),
+    Rule("release_gate", "as release_rollout; holds no person"),
     Rule("site_mode", "while the site exists: who opened the doors must stay answerable"),
     Rule("gate_claim", "400 days: who let which gate in must stay answerable", timedelta(days=400),
          "SELECT purge_gate_claims(%(before)s)"),

@@ -96,6 +96,11 @@ FAULTS = {
     "OUTBOX_OLD": Fault(
         "warn", N_("Events wait for their receipt"), N_("They are safe on the gate. Check that ingest is running.")
     ),
+    "UPDATE_WENT_BACK": Fault(
+        "warn",
+        N_("A new version did not stay"),
+        N_("The gate runs the version before. Read the reason in release rollout status, then mend the release."),
+    ),
     "DISK_LOW": Fault(
         "warn", N_("The disk is nearly full"), N_("Free space on the card, or replace it with a larger one.")
     ),

@@ -106,6 +106,8 @@ ROWS: tuple[LiteralString, ...] = (
     " VALUES (%(district)s, %(gate)s, 1, '{}', sha256('{}'), now(), %(operator)s)",
     "INSERT INTO rollout (district_id, id, content, started_at) VALUES (%(district)s, %(order)s, '{}', now())",
     "INSERT INTO rollout_gate (district_id, rollout_id, gate, ring) VALUES (%(district)s, %(order)s, %(gate)s, 1)",
+    "INSERT INTO release_rollout (district_id, job, version, started_at) VALUES (%(district)s, 2, '0.2.0', now())",
+    "INSERT INTO release_gate (district_id, job, gate, ring) VALUES (%(district)s, 2, %(gate)s, 1)",
     "INSERT INTO gate_command (district_id, nonce, gate, operation, by_person, asked_at, expires_at)"
     " VALUES (%(district)s, substr(%(hash_a)s, 1, 8), %(gate)s, 'identify', %(operator)s, now(),"
     " now() + interval '15 seconds')",

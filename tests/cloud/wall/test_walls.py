@@ -25,7 +25,8 @@ SEEN_BY_GUARDIANS = {
     "gate": ALL, "gate_alarm": ALL, "gate_day": ALL, "ingest_receipt": ALL, "ledger": ALL, "ledger_fork": ALL,
     "gate_claim": ALL, "gate_certificate": ALL,
     "gate_message": ALL, "gate_configuration": ALL, "gate_command": ALL,
-    "rollout": ALL, "rollout_gate": ALL, "site_mode": ALL, "ledger_hole": ALL,
+    "rollout": ALL, "rollout_gate": ALL, "release_rollout": ALL, "release_gate": ALL, "site_mode": ALL,
+    "ledger_hole": ALL,
     "site_document": NOTHING, "dead_letter": NOTHING, "attendance_incident": NOTHING, "roster_row": NOTHING,
     "site_ref": "t.person_id = '{person}' OR t.child_id IN ({children})",
     "child": "t.id IN ({children})",
@@ -62,6 +63,7 @@ RIGHTS = {
         "role_grant", "school", "site", "gate", "gate_alarm", "gate_day", "ledger", "attendance_incident", "pass_key",
         "pairing_code", "credential", "card", "holder_block", "activation_letter", "court_order", "custody_calendar",
         "correction", "schedule", "roster_row", "gate_message", "gate_command", "rollout", "rollout_gate",
+        "release_rollout", "release_gate",
         "gate_claim", "gate_certificate", "revocation_list",
     ), "siu"),
     **dict.fromkeys((

@@ -1,0 +1,152 @@
+"""A release goes to gates ring by ring, each told once, and stops at the first gate that went back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cloud.fleet import service as fleet
+from cloud.fleet import updates
+from cloud.fleet.saying import Said
+from cloud.kit.db import Database, RuleBroken
+from cloud.reactions import GATE_SAID, World
+from protocols import topics
+from protocols.releases import Order, Told, UpdateState, build_told, read_order
+from tests.cast import NOW, Cast, a_district
+from tests.gates import a_gate
+
+RINGS = [[11], [12, 13]]
+DONE = UpdateState.COMMITTED
+
+
+@pytest.fixture
+def cast(database: Database) -> Cast:
+    cast = a_district(database)
+    for number in (11, 12, 13):
+        a_gate(database, cast, number, seed=number)
+    return cast
+
+
+def start(database: Database, cast: Cast, version: str = "0.2.0") -> updates.Rollout:
+    with database.tenant(cast.district) as tx:
+        return updates.start(tx, cast.district, version, RINGS, NOW)
+
+
+def says(database: Database, cast: Cast, gate: int, state: UpdateState, code: str = "", **other: Any) -> None:
+    told = {"job": 2, "version": "0.2.0", **other}
+    with database.tenant(cast.district) as tx:
+        updates.reported(tx, cast.district, gate, Told(**told, state=state, code=code, running="0.2.0"), NOW)
+
+
+def states(database: Database, cast: Cast) -> tuple[str | None, dict[int, str]]:
+    with database.tenant(cast.district) as tx:
+        run = updates.latest(tx, cast.district)
+        assert run
+        return run.outcome, {one.gate: one.state for one in updates.members(tx, cast.district, run.job)}
+
+
+def orders(database: Database, cast: Cast) -> dict[int, Order]:
+    with database.tenant(cast.district) as tx:
+        rows = tx.execute("SELECT gate, body FROM gate_message WHERE leaf = 'dn/job'").fetchall()
+    return {gate: read_order(bytes(body)) for gate, body in rows}
+
+
+def alarms(database: Database, cast: Cast) -> set[tuple[int, str]]:
+    with database.tenant(cast.district) as tx:
+        return {(one.gate, one.code) for one in fleet.open_alarms(tx, cast.district)}
+
+
+def test_the_first_ring_is_told_and_the_next_only_when_it_stays(database: Database, cast: Cast) -> None:
+    start(database, cast)
+    assert orders(database, cast) == {11: Order(2, "0.2.0")}
+    says(database, cast, 11, UpdateState.TRIAL)
+    assert set(orders(database, cast)) == {11}
+    says(database, cast, 11, DONE)
+    says(database, cast, 11, DONE)  # told again on the next connection
+    assert set(orders(database, cast)) == {11, 12, 13}
+    says(database, cast, 12, DONE)
+    assert states(database, cast) == (None, {11: "committed", 12: "committed", 13: "told"})
+    says(database, cast, 13, DONE)
+    assert states(database, cast)[0] == "done"
+
+
+@pytest.mark.parametrize("state", [UpdateState.ROLLED_BACK, UpdateState.FAILED])
+def test_a_gate_that_went_back_ends_the_rollout_and_an_operator_hears_of_it(
+    database: Database, cast: Cast, state: UpdateState
+) -> None:
+    start(database, cast)
+    says(database, cast, 11, state, "NO_FRAME")
+    assert states(database, cast) == ("failed", {11: state, 12: "waiting", 13: "waiting"})
+    assert alarms(database, cast) == {(11, updates.WENT_BACK)} and set(orders(database, cast)) == {11}
+    says(database, cast, 11, state, "NO_FRAME")
+    start(database, cast, "0.3.0")
+    says(database, cast, 11, DONE, job=4, version="0.3.0")
+    assert not alarms(database, cast)
+
+
+def test_a_rollout_that_is_stopped_is_taken_back_from_gates_that_have_not_begun(
+    database: Database, cast: Cast
+) -> None:
+    start(database, cast)
+    with database.tenant(cast.district) as tx:
+        updates.stop(tx, cast.district, NOW)
+    assert orders(database, cast) == {11: Order(3, "")} and states(database, cast)[0] == "stopped"
+    start(database, cast, "0.3.0")
+    assert orders(database, cast)[11] == Order(4, "0.3.0")
+
+
+@pytest.mark.parametrize(("gate", "other"), [(12, {}), (11, {"job": 4}), (11, {"version": "0.9.0"}), (99, {})])
+def test_what_a_gate_says_of_another_order_moves_nothing(
+    database: Database, cast: Cast, gate: int, other: dict[str, Any]
+) -> None:
+    start(database, cast)
+    says(database, cast, gate, DONE, **other)
+    assert states(database, cast) == (None, {11: "told", 12: "waiting", 13: "waiting"})
+
+
+@pytest.mark.parametrize(("version", "rings", "code"), [
+    ("0.2", RINGS, "UPDATE_VERSION"), ("../../x", RINGS, "UPDATE_VERSION"), ("0.2.0", [], "UPDATE_RINGS"),
+    ("0.2.0", [[11], []], "UPDATE_RINGS"), ("0.2.0", [[11], [11]], "UPDATE_RINGS"), ("0.2.0", [[99]], "UPDATE_RINGS"),
+    ("0.2.0", [[11]] * 17, "UPDATE_RINGS"),
+])  # fmt: skip
+def test_a_rollout_that_makes_no_sense_is_refused(
+    database: Database, cast: Cast, version: str, rings: list[list[int]], code: str
+) -> None:
+    with database.tenant(cast.district) as tx, pytest.raises(updates.UpdateRefused) as no:
+        updates.start(tx, cast.district, version, rings, NOW)
+    assert no.value.code == code
+
+
+def test_two_rollouts_at_once_are_refused_by_the_database(database: Database, cast: Cast) -> None:
+    start(database, cast)
+    with pytest.raises(updates.UpdateRefused) as no:
+        start(database, cast)
+    cause = no.value.__cause__
+    assert no.value.code == "UPDATE_RUNS" and isinstance(cause, RuleBroken)
+    assert (cause.sqlstate, cause.constraint) == ("23505", "release_rollout_one_at_a_time")
+    with database.tenant(cast.district) as tx:
+        updates.stop(tx, cast.district, NOW)
+        with pytest.raises(updates.UpdateRefused) as no:
+            updates.stop(tx, cast.district, NOW)
+    assert no.value.code == "UPDATE_NONE"
+
+
+@pytest.mark.parametrize("body", [
+    b"", b"[]", b"{}", b'{"v":2,"job":2}', b'{"v":1,"job":0,"version":"0.2.0","state":"trial"}', b"x" * 1_025,
+    b'{"v":1,"job":2,"version":"0.2.0","state":"odd"}', b'{"v":1,"job":2,"version":"x","state":"trial"}',
+    b'{"v":1,"job":2,"version":"0.2.0","state":"trial","code":"lower"}', b"[" * 1_000,
+    b'{"v":1,"job":2,"version":"0.2.0","state":"trial","running":7}', b'{"v":true,"job":2}',
+    json.dumps({"v": 1, "job": 2**32, "version": "0.2.0", "state": "trial"}).encode(),
+])  # fmt: skip
+def test_what_a_gate_says_in_another_shape_is_refused(database: Database, cast: Cast, body: bytes) -> None:
+    from cloud.fleet.reports import ReportRefused
+
+    start(database, cast)
+    with database.tenant(cast.district) as tx, pytest.raises(ReportRefused):
+        GATE_SAID[topics.JOB_STATE](tx, World(None), cast.district, Said(11, topics.JOB_STATE, body), NOW)  # type: ignore[arg-type]
+    with database.tenant(cast.district) as tx:
+        good = build_told(Told(2, "0.2.0", UpdateState.TRIAL, "", "0.2.0"))
+        GATE_SAID[topics.JOB_STATE](tx, World(None), cast.district, Said(11, topics.JOB_STATE, good), NOW)  # type: ignore[arg-type]
+    assert states(database, cast)[1][11] == "trial"
