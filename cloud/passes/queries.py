@@ -189,7 +189,7 @@ def rights(tx: Transaction, district_id: UUID, now: datetime, *, person_id: UUID
 
 
 def staff_rights(tx: Transaction, district_id: UUID, person_id: UUID, now: datetime) -> list[StaffRight]:
-    """Return the powers of who holds a running role there: a row of staff has no end of its own."""
+    """Return the powers of who holds a role there on the school's own date: a row of staff has no end of its own."""
     return many(
         tx, StaffRight,
         """SELECT s.site, min(s.name) AS school, min(s.timezone) AS timezone, bit_or(t.powers)::int AS powers
@@ -197,7 +197,7 @@ def staff_rights(tx: Transaction, district_id: UUID, person_id: UUID, now: datet
            WHERE t.district_id = %(district_id)s AND t.person_id = %(person_id)s AND t.powers > 0
              AND EXISTS (SELECT 1 FROM role_grant g WHERE g.district_id = t.district_id AND g.person_id = t.person_id
                            AND (g.school_id IS NULL OR g.school_id = t.school_id)
-                           AND g.period @> (%(now)s::timestamptz AT TIME ZONE 'UTC')::date)
+                           AND g.period @> (%(now)s::timestamptz AT TIME ZONE s.timezone)::date)
            GROUP BY s.site ORDER BY s.site""",
         {"district_id": district_id, "person_id": person_id, "now": now},
     )  # fmt: skip
@@ -305,7 +305,7 @@ def staff_ctis_beyond_powers(tx: Transaction, district_id: UUID, site: int, now:
                  WHERE t.district_id = c.district_id AND t.person_id = c.person_id AND EXISTS (
                      SELECT 1 FROM role_grant g WHERE g.district_id = t.district_id AND g.person_id = t.person_id
                         AND (g.school_id IS NULL OR g.school_id = t.school_id)
-                        AND g.period @> (%(now)s::timestamptz AT TIME ZONE 'UTC')::date)), 0) <> 0""",
+                        AND g.period @> (%(now)s::timestamptz AT TIME ZONE s.timezone)::date)), 0) <> 0""",
         {"district_id": district_id, "site": site, "now": now},
     )  # fmt: skip
 

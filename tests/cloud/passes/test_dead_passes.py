@@ -1,6 +1,6 @@
 """What a gate no longer takes is on its list within a minute, and is handed out to nobody any more (P32)."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from cloud.identity.model import Role
 from cloud.kit import clock
 from cloud.kit.db import Database
 from cloud.kit.ids import new_id
+from cloud.passes import queries
 from cloud.passes import service as passes
 from cloud.passes.keys import KeyRing, KeysRefused, init_keys
 from cloud.people import service as people
@@ -59,6 +60,20 @@ def test_a_staff_pass_ends_at_the_gate_with_the_role_and_not_a_week_later(
     for seconds, intent in ((1, INTENT_ENTER), (2, INTENT_CONFIRM)):
         told = door.sees(staff(door.at + seconds, intent), seconds)
         assert (told.code, told.strike) == ("REVOKED", False)
+
+
+def test_a_role_ends_at_midnight_of_the_school_and_not_of_greenwich(
+    database: Database, cast: Cast, ring: KeyRing
+) -> None:
+    a_staff_pass(database, cast, ring, cast.teacher)
+    before, after = (datetime(2026, 9, 1, 18, 59, tzinfo=UTC) + timedelta(minutes=ahead) for ahead in (0, 1))
+    with database.tenant(cast.district) as tx:
+        tx.execute("UPDATE credential SET issued_at = %s, expires_at = %s", (before, after + timedelta(days=1)))
+        identity.end_role(tx, cast.district, cast.teacher, Role.TEACHER, date(2026, 9, 2))
+        for at, listed in ((before, 0), (after, 1)):  # Almaty is five hours ahead: 23:59 and 00:00
+            content = passes.policy_content(tx, cast.district, cast.site, at)
+            assert len(content.revocations.ctis) == listed, at
+            assert bool(queries.staff_rights(tx, cast.district, cast.teacher, at)) != bool(listed), at
 
 
 def test_a_staff_pass_that_says_more_than_its_holders_powers_is_listed_and_one_that_says_less_is_not(
