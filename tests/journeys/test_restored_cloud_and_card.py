@@ -36,7 +36,7 @@ def drained(journal: Journal) -> Callable[[], bool]:
     return lambda: journal.outbox_depth == 0
 
 
-def test_a_cloud_restored_from_last_nights_backup_asks_and_gets_everything_again(
+def test_p46_a_cloud_restored_from_last_nights_backup_asks_and_gets_everything_again(
     school: Schoolhouse, database_server: RunningDatabase, tmp_path: Path
 ) -> None:
     journal, health = open_journal(tmp_path / "gate" / "journal.sqlite"), Health(tmp_path)
@@ -65,7 +65,7 @@ def test_a_cloud_restored_from_last_nights_backup_asks_and_gets_everything_again
     journal.close()
 
 
-def test_a_card_put_back_from_an_old_image_forks_and_its_window_empties_all_the_same(
+def test_p21_a_card_put_back_from_an_old_image_forks_and_its_window_empties_all_the_same(
     school: Schoolhouse, tmp_path: Path
 ) -> None:
     path = tmp_path / "gate" / "journal.sqlite"
