@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import random
-import ssl
 import threading
 import time
 from collections import deque
@@ -33,6 +32,7 @@ from edge.health import Health
 from edge.journal import Journal
 from edge.journal_file import JournalFailed
 from edge.sending import PUBACKS_MAX, Sender
+from edge.tls import context_of, read_again
 from protocols import topics
 from protocols.limits import (
     PACKET_BYTES_MAX,
@@ -54,10 +54,6 @@ RECEIPTS_MAX = 256
 CHANCE = random.SystemRandom()  # jitter needs no seed
 IDLE_SECONDS = 1.0  # our thread looks around at least so often
 NEVER_RETAINED = (topics.COMMAND, topics.RESPONSE)
-
-
-class CertificatesUnusable(Exception):
-    """The PEM files of [broker] are no certificates, or do not belong together."""
 
 
 class Heard(NamedTuple):
@@ -151,6 +147,7 @@ class Broker:
         self._notes: deque[tuple[float, bytes]] = deque(maxlen=NOTES_MAX)  # our own, with when they were told
         self._telemetry_at = 0.0
         self._up = False
+        self._tls = context_of(settings) if settings.tls else None
         self._client = self._new_client()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
 
@@ -209,6 +206,13 @@ class Broker:
         """Publish the birth again: documents or the mode have changed."""
         self._push("announce", None)
 
+    def use_certificate(self) -> None:
+        """Read the certificate's files again and connect with them. Raises CertificatesUnusable."""
+        if self._tls is not None:
+            read_again(self._tls, self._settings)
+            self._up = False  # what asks from now on is told of the new connection
+            self._push("certificate", None)
+
     @property
     def up(self) -> bool:
         return self._up
@@ -243,19 +247,8 @@ class Broker:
         will = Properties(PacketTypes.WILLMESSAGE)
         will.WillDelayInterval = WILL_DELAY_SECONDS
         client.will_set(self._topic(topics.STATE), self._state("offline"), qos=1, retain=True, properties=will)
-        if self._settings.tls:
-            try:
-                client.tls_set(
-                    ca_certs=str(self._settings.ca),
-                    certfile=str(self._settings.cert),
-                    keyfile=str(self._settings.key),
-                    tls_version=ssl.PROTOCOL_TLS_CLIENT,
-                )
-            except (OSError, ValueError) as error:
-                raise CertificatesUnusable(
-                    f"the broker's certificates cannot be used ({error}): ca, cert and key of [broker] as PEM files,"
-                    " the key belonging to the certificate"
-                ) from error
+        if self._tls is not None:
+            client.tls_set_context(self._tls)
         return client
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
@@ -361,6 +354,11 @@ class Broker:
             self._publish(topics.STATE, self._state("online"), qos=1, retain=True)
         elif what == "announce" and self._up:
             self._publish(topics.STATE, self._state("online"), qos=1, retain=True)
+        elif what == "certificate":
+            self._inbox.put(Heard("bus", up=False))
+            self._client.disconnect()
+            self._client.loop_stop()
+            self._connect()
         elif what == "refused":
             self._health.fault("broker", f"the broker refuses us: {value}")
         elif what == "unreachable":

@@ -69,9 +69,9 @@ def run(
 ) -> None:
     """Run the gate until Ctrl-C or SIGTERM."""
     from edge.appliance import Appliance
-    from edge.broker import CertificatesUnusable
     from edge.pins import PinsFailed
     from edge.supervision import Supervision, as_doorkeeper
+    from edge.tls import CertificatesUnusable
     from edge.updater import AnotherVersion
     from edge.web.pages import PortTaken
 

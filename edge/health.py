@@ -49,6 +49,7 @@ class Health:
         self.hint: str | None = None  # closer_or_farther or dimmer: of the newest code in view (edge/exposure.py)
         self._frame_ns: int | None = None
         self.frames = 0
+        self.certificate_days: int | None = None  # until the broker's certificate ends (edge/renewal.py)
         self.clock = "untrusted"
         self.offset_ms: float | None = None
 
@@ -133,6 +134,7 @@ class Health:
             "commit_ms": self.commit_ms(),
             "clock": self.clock,
             "offset_ms": self.offset_ms,
+            "certificate_days": self.certificate_days,
             "restarts": {name: n for name, n in self.counters.items() if name.endswith("_restarts")},
             "alarms": {name[6:]: n for name, n in self.counters.items() if name.startswith("alarm_")},
             "faults": sorted(self.faults),

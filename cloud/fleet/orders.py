@@ -22,7 +22,7 @@ from cloud.kit.jobs import happened
 from cloud.kit.live import announce
 from protocols.limits import COMMAND_SECONDS_MAX
 
-OPERATIONS = ("open", "identify", "snapshot", "selftest", "reboot", "restart", "resync")
+OPERATIONS = ("open", "identify", "snapshot", "selftest", "reboot", "restart", "resync", "renew")
 NONCE_BYTES = 8
 ARGUMENTS_MAX = 4
 NOT_ANSWERED_AFTER = timedelta(seconds=60)  # P-6: an answer lives so long

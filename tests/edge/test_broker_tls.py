@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from edge.broker import Broker, CertificatesUnusable, Inbox
+from edge.broker import Broker, Inbox
 from edge.config import BrokerSettings
 from edge.health import Health
 from edge.journal import open_journal
+from edge.tls import CertificatesUnusable
 from tests.edge.line import GATE_KEY, NOW, PLACE, Mosquitto, receipt_trust, until
 
 pytestmark = pytest.mark.serial
