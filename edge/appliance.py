@@ -20,6 +20,7 @@ from nacl.signing import SigningKey
 
 from edge.broker import Broker, Inbox
 from edge.capture import open_apart
+from edge.certificate import CertificateRefused
 from edge.commands import Commands, World
 from edge.config import GateConfig
 from edge.desired import Desired, settle
@@ -151,7 +152,11 @@ class Appliance:
         line = self._config.broker
         if self.broker is None or not is_renewable(line):
             return None
-        return Renewal(line, self._config.gate, self.broker, self.loop, self.health, self._trust).wanted
+        try:
+            return Renewal(line, self._config.gate, self.broker, self.loop, self.health, self._trust).wanted
+        except CertificateRefused as refused:
+            self.health.fault("certificate", refused.code)  # of another authority's making: left to whoever made it
+            return None
 
     def _new_updater(self, versions: Versions, update: Update, now: Callable[[], float]) -> Updater | None:
         if self.broker is None or not self._config.updates.url:
