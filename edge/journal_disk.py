@@ -78,7 +78,7 @@ class Disk:
                 db.execute("BEGIN IMMEDIATE")
                 yield db
                 db.execute("COMMIT")
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 _roll_back(db)
                 raise self._failed(error) from error
             except BaseException:
@@ -90,10 +90,10 @@ class Disk:
         with self._lock:
             try:
                 yield self.connection
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise self._failed(error) from error
 
-    def _failed(self, error: sqlite3.Error) -> JournalFailed:
+    def _failed(self, error: Exception) -> JournalFailed:
         failed = translated(error)
         if failed.code == "JOURNAL_DAMAGED":
             self.damage = str(error)
@@ -154,7 +154,10 @@ class Disk:
                 raise
             return connection
         except sqlite3.Error as error:
-            raise translated(error) from error
+            failed = translated(error)
+            if failed.code == "JOURNAL_DAMAGED":
+                raise Damaged(str(error)) from error
+            raise failed from error
 
 
 def _roll_back(db: sqlite3.Connection) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,11 +93,15 @@ def prepare(db: sqlite3.Connection, damaged: str | None = None) -> None:
         oldest_reader = db.execute("PRAGMA user_version").fetchone()[0]
         if oldest_reader == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
             _create(db, damaged)
-        elif oldest_reader > SCHEMA_VERSION:
+            return
+        (schema,) = db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() or (None,)
+        if type(schema) is not int or not 0 < oldest_reader <= schema:
+            raise Damaged(f"no writer of schema {schema} asks for readers of {oldest_reader}")
+        if oldest_reader > SCHEMA_VERSION:
             raise JournalFailed("JOURNAL_SCHEMA", f"written by a later version of the gate (schema {oldest_reader})")
-        elif db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() != (SCHEMA_VERSION,):
+        if schema < SCHEMA_VERSION:
             _extend(db)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if is_damage(error):
             raise Damaged(str(error)) from error
         raise
@@ -135,16 +139,25 @@ def check_whole(db: sqlite3.Connection) -> None:
         answer = db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if answer != "ok":
             raise Damaged(answer)
-        meta = dict(db.execute("SELECT key, value FROM meta"))
-        if not {"epoch", "boot", "schema"} <= meta.keys():
+        if not _is_sound(dict(db.execute("SELECT key, value FROM meta"))):
             raise Damaged("meta has lost its rows")
         found = verify_chain(db, only_pending=True)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         if is_damage(error):
             raise Damaged(str(error)) from error
         raise translated(error) from error
+    except (TypeError, ValueError) as error:  # a number where bytes should be
+        raise Damaged(f"rows of another shape: {error}") from error
     if not found.ok:
         raise Damaged(f"seq {found.bad_seq}: {found.why}")
+
+
+def _is_sound(meta: Mapping[str, object]) -> bool:
+    """Return whether meta says where the chain stands."""
+    numbers = [meta.get("epoch"), meta.get("boot"), meta.get("base_seq", 0), meta.get("newest_receipt", 0)]
+    base_head = meta.get("base_head", ZERO_HEAD)
+    sound = "schema" in meta and all(type(number) is int and 0 <= number < _NO_END for number in numbers)
+    return sound and type(base_head) is bytes and len(base_head) == len(ZERO_HEAD)
 
 
 def verify_chain(db: sqlite3.Connection, *, only_pending: bool = False) -> Verification:
@@ -240,19 +253,24 @@ def _quarantined(path: Path) -> list[Path]:
     return [p for p in found if p.stem.rsplit("-", 1)[1].isdigit()]
 
 
-def is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Return whether the content is wrong, as against the disk or a lock refusing."""
-    code = getattr(error, "sqlite_errorcode", None)
-    primary = code & 0xFF if code is not None else None
-    return primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or "no such table" in str(error)
+def is_damage(error: Exception) -> bool:
+    """Return whether the content is wrong or cannot be read any more, as against the disk or a lock refusing."""
+    if isinstance(error, UnicodeDecodeError):
+        return True  # text that is none, in a row or in SQLite's own message about the schema
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    return code in _UNREADABLE or code & 0xFF in _WRONG or "no such" in str(error)
 
 
-def translated(error: sqlite3.Error) -> JournalFailed:
+_WRONG = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_UNREADABLE = (sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ)  # a bad block of the card stays bad
+
+
+def translated(error: Exception) -> JournalFailed:
+    if is_damage(error):
+        return JournalFailed("JOURNAL_DAMAGED", str(error))
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     named = {
         sqlite3.SQLITE_FULL: "JOURNAL_FULL",
-        sqlite3.SQLITE_CORRUPT: "JOURNAL_DAMAGED",
-        sqlite3.SQLITE_NOTADB: "JOURNAL_DAMAGED",
         sqlite3.SQLITE_READONLY: "JOURNAL_READONLY",
         sqlite3.SQLITE_BUSY: "JOURNAL_BUSY",
     }

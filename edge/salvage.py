@@ -137,21 +137,21 @@ class Damage:
             try:
                 for row in self._db.execute(_MANY, (epoch, seq)):
                     if _is_row(row) and row[1] >= seq:
-                        yield Row(*row)
+                        yield Row(*row)._replace(epoch=epoch)  # a changed epoch: the chain proves the place
                         seq, missed = row[1] + 1, 0
                 return
-            except sqlite3.Error:
+            except (sqlite3.Error, UnicodeDecodeError):
                 found: list = []
                 while not found and missed < MISSED_MAX:
                     found = [row for row in self._asked(_ONE, epoch, seq) if _is_row(row)]
                     seq, missed = seq + 1, missed + 1
                 for row in found:
-                    yield Row(*row)
+                    yield Row(*row)._replace(epoch=epoch)
 
     def _asked(self, query: str, *values: object) -> list:
         try:
             return self._db.execute(query, values).fetchall()
-        except (sqlite3.Error, OverflowError):
+        except (sqlite3.Error, OverflowError, UnicodeDecodeError):
             return []  # a page that cannot be read, or a table of a later version
 
 

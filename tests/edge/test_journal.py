@@ -281,6 +281,8 @@ def test_a_journal_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     journal.close()
     db = sqlite3.connect(tmp_path / "journal.sqlite")
     db.execute("PRAGMA user_version = 9")
+    db.execute("UPDATE meta SET value = 9 WHERE key = 'schema'")
+    db.commit()
     db.close()
     with pytest.raises(JournalFailed) as caught:
         open_journal(tmp_path / "journal.sqlite")
