@@ -180,7 +180,7 @@ class Loop:
             root_public=self._config.root_public,
             clock=self._parts.clock.state,
             floor=BUILT_AT,
-            saved=saved or {},
+            saved=saved or self._parts.journal.proven,
         )
         settings = GateSettings(place.gate, place.site, self._hours, place.departures, place.gates_at_site)
         return Gate(settings, roster, saved=saved, boot_at=self._boot_at)
@@ -418,8 +418,11 @@ class Loop:
 
     def _keep_house(self, moment: float) -> None:
         at = self._now()
+        self._ledger.look()
         if not self._ledger.ok:
             self._mend_journal(at)
+        if (gaps := self._ledger.gaps()) and self._apply(gaps, at) is not None:
+            self._ledger.told(gaps)
         if self._parts.clock.state != self._gate.roster.clock:
             self._apply(self._gate.clock(self._parts.clock.state, at), at)
             self._try_again(at)
@@ -435,7 +438,7 @@ class Loop:
         if moment >= self._due.purge and self._ledger.ok:
             self._due.purge = moment + PURGE_SECONDS
             try:
-                self._parts.journal.purge(int(at))
+                self._parts.journal.purge(int(at) if self._gate.roster.clock == "ntp" else None)
             except JournalFailed as failed:
                 self._ledger.fails(failed)
                 self._gate.journal(False, at)
