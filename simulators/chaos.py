@@ -125,8 +125,8 @@ def problems_of(summary: dict[str, Any]) -> list[str]:
     if summary["rss_max_mb"] > MEMORY_MB_MAX:
         problems.append(f"a part held {summary['rss_max_mb']} MB")
     for storm in summary["storms"]:
-        late = storm["others_p99_ms"]
-        if late > max(STORM_QUICK_MS if summary["quick"] else STORM_FREE_MS, STORM_RATIO_MAX * storm["others_p99_ms_before"]):
+        late, free = storm["others_p99_ms"], STORM_QUICK_MS if summary["quick"] else STORM_FREE_MS
+        if late > max(free, STORM_RATIO_MAX * storm["others_p99_ms_before"]):
             problems.append(f"in a storm others waited {late} ms, before {storm['others_p99_ms_before']} ms")
     return problems + summary["troubles"]
 

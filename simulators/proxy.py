@@ -229,6 +229,8 @@ class Proxy:
         while (item := await held.get()) is not None:
             due, packet = item
             await asyncio.sleep(max(0.0, due - self._loop.time()))
+            if writer.is_closing():
+                continue
             try:
                 writer.write(packet)
                 await writer.drain()

@@ -1,10 +1,9 @@
-"""A line between a gate and a real broker: what it doubles, swaps, delays, cuts and swallows, and that it is fair else."""
+"""A line between a gate and a real broker: what it doubles, swaps, delays, cuts and swallows; else it is fair."""
 
 import queue
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
