@@ -136,9 +136,15 @@ class Journal:
     def recover(self) -> None:
         """Open the file again after a failure, and write once; a damaged one is put aside and a new epoch begins.
 
-        What was saved is not in a new file: its owner writes it again. Raises JournalFailed while that cannot be.
+        What was saved is not in a new file: its owner writes it again. Events of a commit that failed are taken out:
+        where only the last sync failed, SQLite finds them whole, and the door did not open. Raises JournalFailed while
+        that cannot be.
         """
+        epoch, next_seq = self.epoch, self._next_seq
         self._disk.open_again()
+        self._disk.durably(
+            lambda db: db.execute("DELETE FROM events WHERE epoch = ? AND seq >= ?", (epoch, next_seq)).rowcount
+        )
         self._continue()
         self._disk.durably(
             lambda db: db.execute(

@@ -48,6 +48,7 @@ class Ledger:
         self._left_out: Counter[str] = _counted(self._saved.get(_LEFT_OUT))
         self._told_at = time.monotonic()
         self._unsaved: dict[tuple[str, bytes], bytes | None] = {}
+        self._doubtful: set[tuple[str, bytes]] = set()  # rows of a commit that failed: on the disk or not
         self._news: deque[Event] = deque()
         self._news_lost = 0
         self._boot_ns = time.monotonic_ns()
@@ -83,6 +84,7 @@ class Ledger:
         try:
             entries = self._commit(events, changes, int(at))
         except JournalFailed as failed:
+            self._doubtful.update((table, key) for table, key, _ in changes)
             self.fails(failed)
             return self._waits(decision, at)
         except ValueError:
@@ -123,16 +125,17 @@ class Ledger:
         epoch = self._journal.epoch
         try:
             self._journal.recover()
-            if self._journal.epoch != epoch:
-                rows = [(*key, value) for key, value in self._saved.items()]
-                for start in range(0, len(rows), CHANGES_MAX):
-                    self._journal.commit([], rows[start : start + CHANGES_MAX], 0)
+            keys = list(self._saved if self._journal.epoch != epoch else self._doubtful)
+            for start in range(0, len(keys), CHANGES_MAX):
+                rows = [(*key, self._saved.get(key)) for key in keys[start : start + CHANGES_MAX]]
+                self._journal.commit([], rows, 0)
         except JournalFailed as failed:
             self._health.fault("journal", str(failed))
             return False
         if self._journal.epoch != epoch and self._journal.quarantined is not None:
             self._health.count("alarm_JOURNAL")
             self._health.fault("ledger", f"the journal was damaged and put aside: {self._journal.quarantined.name}")
+        self._doubtful.clear()
         self.ok = True
         self._health.fault("journal", None)
         return True
