@@ -16,8 +16,12 @@ export function h(tag, told = {}, ...children) {
     else if (name in made && name !== "list") made[name] = value;
     else made.setAttribute(name, value);
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== ""));
+  made.append(...said(children));
   return made;
+}
+
+function said(children) {
+  return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== "");
 }
 
 export function icon(name) {
@@ -36,7 +40,7 @@ export function put(place, ...children) {
   const focused = document.activeElement;
   const name = place.contains(focused) ? focused.dataset.name : undefined;
   const caret = name && focused.selectionStart;
-  place.replaceChildren(...children.flat());
+  place.replaceChildren(...said(children));
   const again = name && place.querySelector(`[data-name="${CSS.escape(name)}"]`);
   if (again) {
     again.focus();

@@ -12,7 +12,10 @@ let typed = "";
 let timer = 0;
 
 export function begin(place, opened, tell) {
-  const draw = () => put(place, asked ? pad() : start());
+  function draw() {
+    put(place, asked ? pad() : start());
+    if (!place.contains(document.activeElement)) place.querySelector("[data-name]").focus();
+  }
 
   async function ask() {
     const { code } = await send("ask");
@@ -69,5 +72,4 @@ export function begin(place, opened, tell) {
   }
 
   draw();
-  place.querySelector("[data-name]")?.focus();
 }

@@ -35,7 +35,7 @@ function request(row, state, powers, tell, redraw) {
     row.what === "staff" ? null : h("p", { className: "way" }, icon(direction === OUT ? "out" : "in"),
       h("b", {}, say(direction === OUT ? "leaves" : "comes")), " ", say("with", { who: who(row) })),
     doubts.map((said) => h("p", { className: "said-doubt" }, icon("warn"), said)),
-    reasonsOf(row).map((said) => h("p", { className: "quiet" }, said)),
+    reasonsOf(row, doubts).map((said) => h("p", { className: "quiet" }, said)),
     row.what === "card" ? ways(row, direction, redraw) : null,
     may ? null : h("p", { className: "said-doubt" }, icon("warn"), say("not_yours")),
     h("div", { className: "buttons" },
@@ -62,8 +62,8 @@ function doubtsOf(row, direction) {
   return [...found];
 }
 
-function reasonsOf(row) {
-  const reasons = row.code === "STAFF_CONFIRM" ? row.asks.map((why) => `asks_${why}`) : [`code_${row.code}`];
+function reasonsOf(row, doubts) {
+  const reasons = row.code === "STAFF_CONFIRM" && (row.asks.length || doubts.length) ? row.asks.map((why) => `asks_${why}`) : [`code_${row.code}`];
   return [...new Set(reasons)].filter(has).map((key) => say(key));
 }
 
