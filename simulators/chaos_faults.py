@@ -28,7 +28,8 @@ from simulators.shim import DISK_FAILS, DISK_FULL, Orders, Shim
 from simulators.stack import Stack
 from simulators.witness import arm, disarm
 
-POINT_SECONDS_MAX = 6.0  # an armed point that is not reached by then is given up for a plain kill -9
+POINT_SECONDS_MAX = 6.0  # and twice the fault's own: a point not reached by then is given up for a plain kill -9
+ENDED_SECONDS = 0.5  # a gate that found its disk broken when it started has ended by then
 CUT_AFTER_PACKETS_MAX = 6
 SMALL_DISK_BYTES = 64 * 1024 * 1024
 FILL_BYTES = 1024 * 1024
@@ -130,7 +131,7 @@ def _kill_at(ground: Ground, fault: Fault) -> Mend:
     else:
         arm(ground.witness(part), fault.how)
     try:
-        wait_until(lambda: not part.is_alive(), POINT_SECONDS_MAX, "")
+        wait_until(lambda: not part.is_alive(), POINT_SECONDS_MAX + 2 * fault.seconds, "")
         ground.counts["points_reached"] += 1
     except WorldFault:
         ground.counts["points_missed"] += 1
@@ -169,7 +170,21 @@ def _forget(ground: Ground, fault: Fault) -> Mend:
 def _order(ground: Ground, fault: Fault, orders: Orders) -> Mend:
     shim = ground.shims[fault.part]
     shim.order(orders)
-    return shim.mend
+
+    def mend() -> None:
+        shim.mend()
+        _keep(ground, fault)
+
+    return mend
+
+
+def _keep(ground: Ground, fault: Fault) -> None:
+    """Start a gate again that was started on a broken disk, and so ended: systemd would (docs/faults.md)."""
+    part = ground.stack.parts[fault.part]
+    time.sleep(ENDED_SECONDS)
+    if not part.is_alive():
+        ground.counts["ended_on_a_broken_disk"] += 1
+        ground.start(part)
 
 
 def _jump(ground: Ground, fault: Fault) -> Mend:
@@ -192,7 +207,12 @@ def _fill_disk(ground: Ground, fault: Fault) -> Mend:
                 file.write(b"\0" * size)
             except OSError:
                 size //= 2
-    return filler.unlink
+
+    def mend() -> None:
+        filler.unlink()
+        _keep(ground, fault)
+
+    return mend
 
 
 # --- strangers on the broker ------------------------------------------------------------------------------------
