@@ -16,6 +16,7 @@ from simulators.stack import Stack, Wishes
 from simulators.story import Json, Say, Story, play
 from simulators.story_card import play_card
 from simulators.story_order import play_order
+from simulators.tablet import with_tablet
 
 FAMILIES = 24
 
@@ -29,7 +30,7 @@ def run_story(number: int, directory: Path, say: Say, orders: int) -> Json:
     stack = Stack(directory)
     try:
         say("starting a school, its cloud and its gates …")
-        stack.up(Wishes(sizes=Sizes(gates=1, families=FAMILIES)))
+        stack.up(Wishes(sizes=Sizes(gates=1, families=FAMILIES), prepare=with_tablet))
         started = time.monotonic()
         told = play(stack, plays[number], say)
         ended = time.monotonic()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from simulators.gatehouse import GAP_SECONDS, Gatehouse
@@ -18,6 +19,7 @@ from simulators.outage import outage
 from simulators.parts import gate_status
 from simulators.processes import WorldFault, wait_until
 from simulators.stack import Stack
+from simulators.tablet import Tablet
 
 GATE = 11
 SCHOOL = "aigolek"
@@ -58,14 +60,27 @@ class Story:
 
     def hold_up(self, text: str) -> Json:
         """Hold a pass or a card up to the camera; return the gate's answer. Raises WorldFault where there is none."""
-        time.sleep(GAP_SECONDS)
-        self._seed += 1
-        first_ns = self._house.show(view_of(text, preset("clean", self._seed), self._seed))
-        answer = self._house.hear(first_ns, ANSWER_SECONDS)
+        answer = self._house.hear(self._show(text), ANSWER_SECONDS)
         self._house.leave()
         if answer is None:
             raise WorldFault("The gate did not answer.", f"Read the log of gate-{GATE}.")
         return answer
+
+    @contextmanager
+    def held_up(self, text: str) -> Iterator[None]:
+        """Keep a pass before the camera for the length of a block, whatever the gate says of it."""
+        self._show(text)
+        yield
+        self._house.leave()
+
+    def _show(self, text: str) -> int:
+        time.sleep(GAP_SECONDS)
+        self._seed += 1
+        return self._house.show(view_of(text, preset("clean", self._seed), self._seed))
+
+    def tablet(self) -> Tablet:
+        """A tablet of the staff beside the gate (a stack made with `with_tablet`)."""
+        return Tablet(Path(self.stack.parts[f"gate-{GATE}"].config), self._house.url)
 
     def list_version(self) -> int:
         return int(gate_status(self._house.url).get("documents", {}).get("KR1", 0))

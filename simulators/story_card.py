@@ -1,4 +1,4 @@
-"""Story 2, its card: grandmother comes on her day with a printed card, not on another, and loses it.
+"""Story 2: grandmother comes on her day with a printed card, not on another, and loses it; staff answer on a tablet.
 
 Her day is today's weekday; that "Wednesday" comes is played by moving her day to another weekday, since nobody turns
 the clocks of a whole school. Everything else is as it would be: pages, the printed PDF, the camera, the signed lists.
@@ -14,11 +14,12 @@ import cv2
 import numpy as np
 import pypdfium2
 
-from protocols.passes import INTENT_CONFIRM
+from protocols.passes import INTENT_CONFIRM, OUT
 from simulators.clock import now
 from simulators.phone import Phone, http_client, make_phone
 from simulators.processes import WorldFault
 from simulators.story import SCHOOL, Json, Story
+from simulators.tablet import Tablet
 from simulators.visitor import Visitor, choices, ids_after, right_of
 
 MOTHER, GRANDMOTHER = f"{SCHOOL}-mother-1", f"{SCHOOL}-grandmother-1"
@@ -35,47 +36,63 @@ def play_card(story: Story) -> Json:
     story.tell(f"The mother lets grandmother collect on {WEEKDAYS[today]}s. Today is {WEEKDAYS[today]}.")
     serial, text = _printed_card(story, office, family.children[0])
     story.tell("The office prints grandmother a card: a code on paper, no phone.")
-    staff = staff_phone(story, office)
-    accepted = _on_her_day(story, family, staff, text)
-    refused = _on_another_day(story, family, text, (today + 1) % 7)
+    tablet = story.tablet()
+    tablet.begin(story.held_up(staff_text(staff_phone(story, office))))
+    story.tell("A teacher opens the tablet beside the gate for her shift: her own pass, and four digits on its screen.")
+    accepted = _on_her_day(story, family, tablet, text)
+    refused = _on_another_day(story, family, tablet, text, (today + 1) % 7)
+    tablet.close()
     lost_seconds = _lost(story, text, serial)
     offline = _offline(story)
     return {"her_day": accepted, "another_day": refused, "lost_refused_after_s": round(lost_seconds, 2), **offline}
 
 
-def _on_her_day(story: Story, family: _Family, staff: Phone, text: str) -> str:
+def _on_her_day(story: Story, family: _Family, tablet: Tablet, text: str) -> str:
     family.bring_in()
     asked = story.hold_up(text)
     story.must(asked["code"] == "STAFF_CONFIRM" and "card" in asked["asks"], f"the card asks staff, not {asked}")
-    story.must(asked["refused"] == [], f"no child's own rule asks today, not {asked['refused']}")
-    story.tell("16:30, she shows the card: amber. A card can be copied, so staff look at who holds it.")
-    confirmed = story.hold_up(staff_text(staff))
-    story.must(confirmed["code"] == "CONFIRMED" and confirmed["strike"], f"staff confirm, not {confirmed['code']}")
-    story.tell("Staff show their own pass, once: green, the door opens, the children are out.")
+    shown, pulses = tablet.waits(), story.status()["pulses"]
+    story.must(shown["what"] == "card" and "card" in shown["asks"], f"the card asks, not {shown['asks']}")
+    story.must(not _not_today(shown), "no child's own rule asks today")
+    story.tell("16:30, she shows the card: amber. The tablet shows whose it is: a card can be copied, so staff look.")
+    confirmed = tablet.answer(shown, confirm=True, direction=OUT)
+    left = sorted(child for child, direction in confirmed["acts"] if direction == OUT)
+    story.must(confirmed["code"] == "CONFIRMED" and len(left) == len(shown["children"]), f"one press, not {confirmed}")
+    story.must(story.status()["pulses"] == pulses + 1, "the door opens once")
+    story.tell(f"One press, because it is {WEEKDAYS[family.today()]}: the door opens, the children are out.")
     return "CONFIRMED"
 
 
-def _on_another_day(story: Story, family: _Family, text: str, weekday: int) -> str:
+def _on_another_day(story: Story, family: _Family, tablet: Tablet, text: str, weekday: int) -> str:
     version = story.list_version()
     family.comes_on(weekday)
     story.wait_for_settled_list(version)
     family.bring_in()
     asked = story.hold_up(text)
     story.must(asked["code"] == "STAFF_CONFIRM" and not asked["strike"], f"amber, not {asked['code']}")
-    story.must(asked["refused"], "the children's own rule asks: not today")
-    story.tell(f"Her day is now {WEEKDAYS[weekday]}: amber, staff read “not today”. Nobody confirms, nobody leaves.")
+    shown, pulses = tablet.waits(), story.status()["pulses"]
+    story.must(_not_today(shown) == len(shown["children"]), "the tablet says “not today” beside each child")
+    declined = tablet.answer(shown, confirm=False)
+    story.must(declined["code"] == "DECLINED" and not declined["acts"], f"declined, not {declined}")
+    story.must(story.status()["pulses"] == pulses, "the door stays shut")
+    story.tell(f"Her day is now {WEEKDAYS[weekday]}: amber, the tablet says “not today”. Staff decline, nobody leaves.")
     return "NOT_TODAY"
 
 
+def _not_today(shown: Json) -> int:
+    """How many children the tablet calls "not today"."""
+    return sum(bool(child["not_today"]) for child in shown["children"])
+
+
 def _lost(story: Story, text: str, serial: str) -> float:
-    grandmother = Visitor(story.stack, GRANDMOTHER)
+    mother = Visitor(story.stack, MOTHER)
     version, began = story.list_version(), time.monotonic()
-    grandmother.send(f"/family/cards/{serial}/lost")
+    mother.send(f"/family/cards/{serial}/lost")
     seconds = story.seconds_to_newer_list(version, began)
     refused = story.hold_up(text)
     story.must((refused["code"], refused["signal"], refused["strike"]) == ("REVOKED", "neutral_red", False),
                f"a lost card is refused, not {refused['code']}")  # fmt: skip
-    story.tell(f"The card is lost and reported on her page: {seconds:.1f} s later the gate refuses it, in neutral red.")
+    story.tell(f"The card is lost, and the mother reports it on her phone: {seconds:.1f} s later the gate refuses it, in neutral red.")
     return seconds
 
 

@@ -95,6 +95,16 @@ def rights_to_consider(tx: Transaction, district_id: UUID, person_id: UUID, now:
     )  # fmt: skip
 
 
+def escorts_chosen_for(tx: Transaction, district_id: UUID, guardian_id: UUID, now: datetime) -> list[UUID]:
+    """Return who may collect children that this guardian decides for, and is no guardian of them: whose lost card a
+    parent may block, since a grandmother with a card may have no phone of her own."""
+    rights = many(
+        tx, EscortRight, RIGHT + " AND decides_for(r.district_id, r.child_id, %(person)s, %(now)s)",
+        {"district": district_id, "person": guardian_id, "now": now},
+    )  # fmt: skip
+    return sorted({right.person_id for right in rights if not right.guardian})
+
+
 def may_come_back(tx: Transaction, district_id: UUID, child_id: UUID, person_id: UUID, now: datetime) -> bool:
     """Return whether this person's right for the child was ended within the last hour: what a page may offer to undo.
 

@@ -15,6 +15,7 @@ from cloud.kit.ids import new_id
 from cloud.people import corrections, custody, queries
 from cloud.people.escorts import (
     end_escort_right,
+    escorts_chosen_for,
     escorts_of_child,
     give_escort_right,
     import_escort,
@@ -33,7 +34,9 @@ from cloud.people.model import (
 )
 from cloud.people.refusals import PeopleRefused
 
-__all__ = ["PeopleRefused", "end_escort_right", "escorts_of_child", "give_escort_right", "import_escort"]
+__all__ = [
+    "PeopleRefused", "end_escort_right", "escorts_chosen_for", "escorts_of_child", "give_escort_right", "import_escort",
+]  # fmt: skip
 
 WORDS_MAX = 5  # of a search; more are not looked for
 ADDRESS_CHARACTERS_MAX = 300  # child_address_length

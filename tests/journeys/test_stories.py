@@ -11,7 +11,6 @@ from simulators.parts import command_path
 from simulators.stack import Stack, Wishes, running_stack
 from simulators.stories import FAMILIES
 from simulators.story import play
-from simulators.story_card import play_card
 from simulators.story_order import play_order
 
 ORDER_TO_GATE_SECONDS_MAX = 5.0  # issue 4, Shows 2
@@ -31,14 +30,6 @@ def test_a_court_order_blocks_at_once_and_tells_nobody_why(stack: Stack) -> None
     assert 0 <= told["proof"]["alert_ms"] < 20_000
     assert told["proof"]["order_to_gate_p95_s"] <= ORDER_TO_GATE_SECONDS_MAX
     assert len(told["steps"]) == 8
-
-
-def test_a_printed_card_counts_on_its_day_and_a_lost_one_never_again(stack: Stack) -> None:
-    told = play(stack, play_card)
-    assert (told["proof"]["her_day"], told["proof"]["another_day"]) == ("CONFIRMED", "NOT_TODAY")
-    assert told["proof"]["lost_refused_after_s"] <= ORDER_TO_GATE_SECONDS_MAX
-    assert told["proof"]["offline_list_age_s"] >= 1
-    assert len(told["steps"]) == 7
 
 
 def test_a_story_that_nobody_wrote_is_refused(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Pages of printed cards and paired phones: what the office gives out, and what a family has.
 
 Responsible for: `/school/people/{id}/cards` (cards and phones of one adult: issue, print, replace, block, invite a
-phone, take one away), `/school/cards` (all that run; a found one by its number), `/family/cards` (own ones, lost ones).
+phone, take one away), `/school/cards` (all that run; a found one by its number), `/family/cards` (own ones
+and those of who collects one's children; lost ones).
 What gives a card or a phone asks for a fresh proof of who is there; what blocks one does not: it must be quick.
 Not responsible for: any rule of cards (service.py) nor the pass page on a phone (cloud/passes/pages.py).
 """
@@ -16,7 +17,7 @@ from cloud.identity.doors import FamilyActor, FamilyTx, SchoolActor, SchoolSure,
 from cloud.identity.may import Action, Thing, may, require
 from cloud.identity.model import Actor
 from cloud.kit import clock
-from cloud.kit.db import Transaction
+from cloud.kit.db import Database, Transaction
 from cloud.kit.errors import N_, Refused
 from cloud.kit.forms import SentForm
 from cloud.kit.web import Configured, Db, page, reader_of
@@ -212,20 +213,34 @@ def _back(person_id: UUID, said: str) -> RedirectResponse:
 
 
 @router.get("/family/cards")
-def family_page(request: Request, actor: FamilyActor, tx: FamilyTx, said: Said = "") -> HTMLResponse:
+def family_page(
+    request: Request, actor: FamilyActor, tx: FamilyTx, database: Db, said: Said = ""
+) -> HTMLResponse:
     own = cards.cards_of_person(tx, actor.district_id, actor.person_id)
     zone = own[0].timezone if own else "UTC"
     return page(
         request, "passes/family_cards.html", reader_of(request, actor.language, zone), given=actor.given, cards=own,
-        now=clock.now(), said=SAID.get(said, ""), ended=ENDED,
+        chosen=_cards_of_chosen(tx, database, actor), now=clock.now(), said=SAID.get(said, ""), ended=ENDED,
     )  # fmt: skip
 
 
 @router.post("/family/cards/{serial}/lost")
 def own_card_is_lost(actor: FamilyActor, tx: FamilyTx, database: Db, serial: str) -> Response:
-    """Block an own card at once: no proof is asked for, for the finder may be quick too."""
-    card = cards.card_of_serial(tx, actor.district_id, serial)  # row security: somebody else's is not there
-    require(actor, Action.REVOKE_CARD, Thing(actor.district_id, people=frozenset({card.person_id})))
+    """Block an own card at once, or that of an escort: no proof is asked for, for the finder may be quick too."""
+    chosen = [card for card in _cards_of_chosen(tx, database, actor) if card.serial == serial]
+    # Row security: of the others', only the actor's own is there.
+    card = chosen[0] if chosen else cards.card_of_serial(tx, actor.district_id, serial)
+    owners = frozenset({actor.person_id if chosen else card.person_id})
+    require(actor, Action.REVOKE_CARD, Thing(actor.district_id, people=owners))
     with database.tenant(actor.district_id) as writing:
         cards.report_lost(writing, actor.district_id, card.serial, actor.person_id, clock.now())
     return RedirectResponse("/family/cards?said=lost", 303)
+
+
+def _cards_of_chosen(tx: Transaction, database: Database, actor: Actor) -> list[Card]:
+    """Return the running cards of who may collect this parent's children and is no parent of theirs."""
+    now = clock.now()
+    chosen = people.escorts_chosen_for(tx, actor.district_id, actor.person_id, now)
+    with database.tenant(actor.district_id) as reading:
+        held = [cards.cards_of_person(reading, actor.district_id, person) for person in chosen]
+    return [card for each in held for card in each if card.runs(now)]

@@ -18,6 +18,7 @@ from cloud.passes import service as passes
 from cloud.passes.cards import service as cards
 from cloud.passes.cards.model import Card, shown
 from cloud.passes.keys import KeyRing, init_keys
+from cloud.people import service as people
 from tests.cast import FIRST_DAY, Cast, a_district
 from tests.conftest import PUBLIC_URL
 from tests.phones import an_ed25519_phone
@@ -111,6 +112,28 @@ def test_a_parent_reports_an_own_card_lost_without_a_proof_and_nobody_elses(
     assert web.post(f"/family/cards/{own.serial}/lost").headers["location"] == "/family/cards?said=lost"
     assert only_card(database, cast, cast.father).ended_why == "lost"
     assert only_card(database, cast, cast.mother).runs(clock.now())
+
+
+def test_a_parent_reports_the_card_of_an_escort_lost_and_neither_the_other_parents_nor_after_the_right_ended(
+    web: TestClient, database: Database, cast: Cast, ring: KeyRing
+) -> None:
+    now = clock.now()
+    with database.tenant(cast.district) as tx:
+        for escort in (cast.stranger, cast.teacher):
+            people.give_escort_right(tx, cast.district, cast.aigerim, escort, now)
+        lost, his, ended = (
+            cards.issue_card(tx, ring, cast.district, person, cast.site, None, now)
+            for person in (cast.stranger, cast.father, cast.teacher)
+        )
+        people.end_escort_right(tx, cast.district, cast.aigerim, cast.teacher, now)
+    at_the(Door.FAMILY, web, database, cast, cast.mother, sure=False)
+    told = web.get("/family/cards").text
+    assert lost.shown_serial in told and his.shown_serial not in told and ended.shown_serial not in told
+    for serial in (his.serial, ended.serial):
+        assert web.post(f"/family/cards/{serial}/lost").status_code == 404
+    assert web.post(f"/family/cards/{lost.serial}/lost").headers["location"] == "/family/cards?said=lost"
+    assert only_card(database, cast, cast.stranger).ended_why == "lost"
+    assert only_card(database, cast, cast.father).runs(now) and only_card(database, cast, cast.teacher).runs(now)
 
 
 def test_to_give_a_card_or_a_phone_a_fresh_proof_is_asked_for_and_to_block_one_none(
