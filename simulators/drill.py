@@ -23,7 +23,10 @@ from simulators.stack import Stack, Wishes
 # Which drills there are: the file that plays it.
 DRILLS: dict[str, str] = {
     "claim": "simulators.drill_claim",
+    "rotate": "simulators.drill_rotate",
+    "revoke": "simulators.drill_revoke",
     "rollout": "simulators.drill_rollout",
+    "update": "simulators.drill_update",
 }
 SIZES = Sizes(gates=3, families=12)  # two gates at the first site, one at the second
 PATIENCE_SECONDS = 30.0

@@ -19,11 +19,16 @@ FRAME_OLD_SECONDS = 10  # hostile case P39: a blind camera in opening hours
 DISK_LOW_MB = 200  # the gate's journal of 35 days fits into a third of it
 HOT_CELSIUS = 80  # a Raspberry Pi begins to throttle here
 
+CERTIFICATE_REFUSED = "CERTIFICATE_REFUSED"
+
 # Worst first: what keeps families waiting, then what loses evidence, then what can wait for tomorrow.
 SEVERITY = (
-    "LEDGER_FORK", "SEGMENT_SIGNATURE", "LEDGER_GAP", "DOUBLE_USE", "JOURNAL_FAILED", "GATE_OFFLINE", "CAMERA_BLIND",
+    "LEDGER_FORK", "GATE_CLONED", "SEGMENT_SIGNATURE", "BROKER_WRITE_DENIED", "BROKER_READ_DENIED", "LEDGER_GAP",
+    "DOUBLE_USE", "JOURNAL_FAILED", "CERTIFICATE_ENDED", "GATE_OFFLINE", "CAMERA_BLIND",
     "GATE_SILENT", "CLOCK_UNTRUSTED", "GATE_CLOCK", "PASS_FORGED", "NOTE_REFUSED", "DOCUMENT_REFUSED", "OUTBOX_OLD",
-    "DISK_LOW", "UPDATE_WENT_BACK", "DOCUMENTS_OLD", "TOO_HOT", "GATE_NOT_APPROVED", "GATE_NEVER_SEEN", "GATE_REVOKED",
+    "DISK_LOW", "CERTIFICATE_7_DAYS", "UPDATE_WENT_BACK", "CERTIFICATE_14_DAYS", "CERTIFICATE_30_DAYS",
+    "DOCUMENTS_OLD", "TOO_HOT", "GATE_NOT_APPROVED", "GATE_NEVER_SEEN",
+    "CERTIFICATE_REFUSED", "GATE_REVOKED",
 )  # fmt: skip
 
 
@@ -134,7 +139,8 @@ def line_of(gate: Gate, alarms: Iterable[Alarm], current: Mapping[str, int], now
 def faults_of(gate: Gate, alarms: Iterable[Alarm], current: Mapping[str, int], now: datetime) -> tuple[str, ...]:
     """Return the codes of all that is wrong with a gate now, worst first."""
     if gate.revoked_at:
-        return ("GATE_REVOKED",)
+        knocks = {alarm.code for alarm in alarms} & {CERTIFICATE_REFUSED}
+        return _by_severity({"GATE_REVOKED"} | knocks)
     found = {alarm.code for alarm in alarms if _stands(alarm, now)}
     if gate.approved_at is None:
         found.add("GATE_NOT_APPROVED")

@@ -116,6 +116,34 @@ FAULTS = {
     "GATE_NEVER_SEEN": Fault(
         "warn", N_("Never heard from"), N_("Switch it on and check the address of the broker in its gate.toml.")
     ),
+    "GATE_CLONED": Fault(
+        "bad", N_("One gate is two"), N_("A card was copied: find the second unit, and claim one of them anew.")
+    ),
+    "BROKER_WRITE_DENIED": Fault(
+        "bad",
+        N_("Writes where it may not"),
+        N_("The broker refused it. Look at the unit: its program or its card may be another's. Revoke it if in doubt."),
+    ),
+    "BROKER_READ_DENIED": Fault(
+        "bad",
+        N_("Listens where it may not"),
+        N_("The broker told it nothing. Look at the unit: its program or its card may be another's."),
+    ),
+    "CERTIFICATE_ENDED": Fault("bad", N_("Its certificate has ended"), N_("Claim the gate anew.")),
+    "CERTIFICATE_7_DAYS": Fault(
+        "bad", N_("Its certificate ends within 7 days"), N_("Sign what waits: portillon-cloud gate sign.")
+    ),
+    "CERTIFICATE_14_DAYS": Fault(
+        "warn", N_("Its certificate ends within 14 days"), N_("Sign what waits: portillon-cloud gate sign.")
+    ),
+    "CERTIFICATE_30_DAYS": Fault(
+        "warn", N_("Its certificate ends within 30 days"), N_("Sign what waits: portillon-cloud gate sign.")
+    ),
+    "CERTIFICATE_REFUSED": Fault(
+        "warn",
+        N_("The broker refused a certificate from its address"),
+        N_("If it was revoked, it is still switched on somewhere. Else renew it: command renew, or claim it anew."),
+    ),
     "GATE_REVOKED": Fault("warn", N_("Revoked"), N_("It is believed no longer. Take it down, or claim it anew.")),
 }
 # How sure a gate is of the time, as it says itself (P-6 up/hb).

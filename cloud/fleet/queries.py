@@ -71,6 +71,27 @@ def sites(tx: Transaction) -> list[SiteWithGates]:
     return many(tx, SiteWithGates, "SELECT district_id, district, site FROM sites_with_gates()")
 
 
+@dataclass(frozen=True)
+class Sessions:
+    """The session of a gate and those before it, [session, UTC seconds of its end] each."""
+
+    session: str | None
+    past_sessions: list[Any]
+
+
+def sessions(tx: Transaction, district_id: UUID, gate: int) -> Sessions | None:
+    return one_or_none(
+        tx, Sessions, "SELECT session, past_sessions FROM gate WHERE district_id = %s AND gate = %s FOR UPDATE",
+        (district_id, gate),
+    )  # fmt: skip
+
+
+def set_past_sessions(tx: Transaction, district_id: UUID, gate: int, past: Sequence[tuple[str, float]]) -> None:
+    tx.execute(
+        "UPDATE gate SET past_sessions = %s WHERE district_id = %s AND gate = %s", (Jsonb(past), district_id, gate)
+    )
+
+
 def set_state(
     tx: Transaction, district_id: UUID, gate: int, state: str, session: str, reported: Mapping[str, Any], now: datetime
 ) -> bool:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from cloud.fleet import claim_queries, queries
+from cloud.fleet import claim_queries, clones, queries
 from cloud.fleet.cries import risen
 from cloud.fleet.messages import send_down as send_down
 from cloud.fleet.model import Alarm, Gate, GateIdentity, GateLine, SiteWithGates, line_of, worst_first
@@ -114,10 +114,24 @@ def document_versions(tx: Transaction, district_id: UUID) -> list[tuple[int, str
 
 def apply_state(tx: Transaction, district_id: UUID, gate: int, report: StateReport, now: datetime) -> bool:
     """Take a birth or a will. Returns False for a will whose session is not the current one: it is ignored."""
+    if report.state == "online":
+        _follow_sessions(tx, district_id, gate, report.session, now)
     taken = queries.set_state(tx, district_id, gate, report.state, report.session, report.reported, now)
     if taken:
         announce(tx, district_id, "gate", [gate])
     return taken
+
+
+def _follow_sessions(tx: Transaction, district_id: UUID, gate: int, session: str, now: datetime) -> None:
+    """Sessions that take turns are two gates of one key: both go on opening their doors, and it is told (P24)."""
+    held = queries.sessions(tx, district_id, gate)
+    if held is None or held.session == session:
+        return
+    past = clones.followed([(str(one), float(at)) for one, at in held.past_sessions], held.session, session,
+                           now.timestamp())  # fmt: skip
+    queries.set_past_sessions(tx, district_id, gate, past)
+    if clones.is_cloned(past, session, now.timestamp()):
+        raise_alarm(tx, district_id, gate, clones.CLONED, now)
 
 
 def apply_telemetry(tx: Transaction, district_id: UUID, gate: int, report: TelemetryReport, now: datetime) -> None:
@@ -138,6 +152,9 @@ def list_gates(tx: Transaction, district_id: UUID, now: datetime) -> tuple[GateL
     alarms: dict[int, list[Alarm]] = {}
     for alarm in queries.open_alarms(tx, district_id):
         alarms.setdefault(alarm.gate, []).append(alarm)
+    for certificate in claim_queries.ends(tx, district_id):
+        if code := clones.ending(certificate.not_after, now):
+            alarms.setdefault(certificate.gate, []).append(Alarm(certificate.gate, code, 1, now, now))
     newest: dict[int, dict[str, int]] = {}
     for document in queries.newest_documents(tx, district_id):
         newest.setdefault(document.site, {})[document.domain] = document.version
