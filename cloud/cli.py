@@ -180,6 +180,7 @@ def _say(code: int, what: str, why: str, to_type: str) -> int:
 
 
 MORE_COMMANDS = {
+    "site": ("cloud.passes.mode_commands", "app"),
     "rollout": ("cloud.fleet.shadow_commands", "rollout"),
     "release": ("cloud.fleet.release_commands", "app"),
 }

@@ -21,6 +21,7 @@ from cloud.fleet.reports import ReportRefused, read_answer, read_configuration
 from cloud.kit.db import Transaction
 from cloud.kit.jobs import Job, happened
 from cloud.kit.live import announce
+from cloud.passes import modes
 from cloud.passes import service as passes
 from cloud.passes.keys import KeyRing
 from cloud.retention import purge
@@ -79,6 +80,12 @@ def sign_gate_list(tx: Transaction, world: World, job: Job, now: datetime) -> No
             return build_gate_list(world.ring.signing_key(Role.REGISTRY, now.timestamp()), gates)
 
         passes.keep_document(tx, _district(job), site, "KL1", content, now, sign)
+
+
+def sign_mode(tx: Transaction, world: World, job: Job, now: datetime) -> None:
+    """Sign the mode of the sites concerned (KM1): a new one at once, normal again past its end."""
+    for site in _sites(tx, job):
+        modes.sign_mode(tx, world.ring, _district(job), site, now)
 
 
 def alert_head(tx: Transaction, world: World, job: Job, now: datetime) -> None:
@@ -252,7 +259,8 @@ REACTIONS: Mapping[str, tuple[Consequence, ...]] = {
     "GateRegistered": (sign_gate_list, sign_policy),
     "GateRevoked": (sign_gate_list, sign_revocations),
     "GateSaid": (heed_gate,),
-    "DocumentsDue": (sign_policy, sign_gate_list),
+    "ModeSet": (sign_mode,),
+    "DocumentsDue": (sign_policy, sign_mode, sign_gate_list),
     "RetentionDue": (purge_expired,),
 }
 

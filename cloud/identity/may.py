@@ -40,6 +40,7 @@ class Action(StrEnum):
     GRANT_ROLE = "grant_role"
     MANAGE_CALENDAR = "manage_calendar"
     INVITE_LOGIN = "invite_login"
+    SET_MODE = "set_mode"
 
 
 class Scope(IntEnum):
@@ -56,7 +57,7 @@ OFFICE_WORK = (
     Action.READ_CHILD, Action.READ_DAY_SHEET, Action.RECORD_STAFF_FACT, Action.READ_PEOPLE, Action.CHANGE_PEOPLE,
     Action.INVITE_PHONE, Action.READ_FILE, Action.CHANGE_FILE, Action.DECIDE_CORRECTION, Action.MANAGE_ESCORTS,
     Action.IMPOSE_ORDER, Action.DECIDE_ORDER, Action.MANAGE_CUSTODY, Action.PRINT_CARD, Action.REVOKE_CARD,
-    Action.MANAGE_CALENDAR, Action.INVITE_LOGIN,
+    Action.MANAGE_CALENDAR, Action.INVITE_LOGIN, Action.SET_MODE,
 )  # fmt: skip
 
 MAY: dict[Role, dict[Action, Scope]] = {

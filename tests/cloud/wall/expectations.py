@@ -135,6 +135,9 @@ EXPECTED: dict[str, Line] = {
     "POST /school/calendar/{school_id}/hours": Line("school", OFFICE | {"officer"}, NO, OTHER_OFFICE),
     "POST /school/calendar/{school_id}/dates": Line("school", OFFICE | {"officer"}, NO, OTHER_OFFICE),
     "POST /school/calendar/{school_id}/terms": Line("school", frozenset({"officer"}), NO, OTHER_OFFICE),
+    # --- the school: the mode of its gates
+    "GET /school/mode": Line("school", ANY_OFFICE),
+    "POST /school/mode/{school_id}": Line("school", OFFICE, NO, OTHER_OFFICE, {"mode": "holiday"}),
     # --- the school: cards and phones of one adult, here the father
     "GET /school/cards": Line("school", ANY_OFFICE),
     "GET /school/people/{person_id}/cards": Line("school", OFFICE, NO, OTHER_OFFICE, things={"person_id": "father"}),
