@@ -28,7 +28,15 @@ from rich.console import Console
 from rich.table import Table
 
 from edge.config import ConfigProblems, GateConfig, load_config
-from edge.journal_file import JournalFailed, reading, rows, verify_chain
+from edge.journal_file import (
+    JournalFailed,
+    Verification,
+    holes_of,
+    reading,
+    rows,
+    verify_carried,
+    verify_chain,
+)
 
 FAILED, USAGE, CANNOT_REACH, INTERRUPTED = 1, 2, 3, 130
 STATUS_SECONDS = 3.0
@@ -239,29 +247,39 @@ def _table(told: dict[str, Any]) -> None:
 
 @journal_app.command("verify")
 def journal_verify(config: ConfigFile, as_json: AsJson = False) -> None:
-    """Walk the whole hash chain; exit 1 where a byte was changed."""
+    """Walk the whole hash chain, and what was saved from damaged journals; exit 1 where a byte was changed."""
     settings = _load(config)
     with _reading(settings) as db:
-        found = verify_chain(db)
+        found, carried, holes = verify_chain(db), verify_carried(db), holes_of(db)
+    ok = found.ok and all(run.ok for run in carried)
     if as_json:
-        _line(
-            {
-                "ok": found.ok,
-                "gate": settings.gate.gate,
-                "epoch": found.epoch,
-                "first_seq": found.first_seq,
-                "events": found.events,
-                "head": found.head.hex(),
-                "bad_seq": found.bad_seq,
-                "why": found.why,
-            }
-        )
-    elif found.ok:
-        print(f"{found.events} events from seq {found.first_seq} are whole; head {found.head.hex()}")
+        told = {"carried": [_walked(run) for run in carried], "holes": [hole._asdict() for hole in holes]}
+        _line({"ok": ok, "gate": settings.gate.gate} | _walked(found) | told)
     else:
-        print(f"seq {found.bad_seq} is not what was written: {found.why}")
-    if not found.ok:
+        for run in (found, *carried):
+            print(_walked_words(run))
+        for hole in holes:
+            print(f"epoch {hole.epoch}: seq {hole.first_seq} to {hole.next_seq - 1} are lost"
+                  f" ({'the cloud was told' if hole.told else 'not told yet'})")  # fmt: skip
+    if not ok:
         sys.exit(FAILED)
+
+
+def _walked(found: Verification) -> dict[str, Any]:
+    return {
+        "epoch": found.epoch,
+        "first_seq": found.first_seq,
+        "events": found.events,
+        "head": found.head.hex(),
+        "bad_seq": found.bad_seq,
+        "why": found.why,
+    }
+
+
+def _walked_words(found: Verification) -> str:
+    if not found.ok:
+        return f"epoch {found.epoch}: seq {found.bad_seq} is not what was written: {found.why}"
+    return f"epoch {found.epoch}: {found.events} events from seq {found.first_seq} are whole; head {found.head.hex()}"
 
 
 @journal_app.command("export")

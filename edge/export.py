@@ -73,7 +73,8 @@ def _plain(value: Any) -> Any:
 
 def scenario_lines(config: GateConfig, db: sqlite3.Connection) -> Iterator[dict[str, Any]]:
     """Yield a scenario: header, then a step for each event that a scenario can show."""
-    events = [(row, event) for row in rows(db) if (event := event_of(row.bytes)) is not None]
+    (epoch,) = db.execute("SELECT value FROM meta WHERE key = 'epoch'").fetchone()  # what was carried over is older
+    events = [(row, event) for row in rows(db) if row.epoch == epoch and (event := event_of(row.bytes)) is not None]
     first = events[0][1].at_ms / 1000 if events else 0
     place = config.gate
     yield {

@@ -183,6 +183,23 @@ def verify_carried(db: sqlite3.Connection) -> list[Verification]:
     return found
 
 
+class KnownHole(NamedTuple):
+    """Events first_seq to next_seq - 1 of an epoch are lost. told: a gap in the ledger says so."""
+
+    epoch: int
+    first_seq: int
+    next_seq: int
+    told: bool
+
+
+def holes_of(db: sqlite3.Connection) -> list[KnownHole]:
+    """Return what was lost with damaged journals, or dropped before a cloud asked for it again."""
+    if not _has_runs(db):
+        return []
+    found = db.execute("SELECT epoch, first_seq, next_seq, told_seq IS NOT NULL FROM holes ORDER BY epoch, first_seq")
+    return [KnownHole(epoch, first, following, bool(told)) for epoch, first, following, told in found]
+
+
 def _has_runs(db: sqlite3.Connection) -> bool:
     return db.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs'").fetchone() is not None
 

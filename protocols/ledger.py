@@ -1,18 +1,21 @@
 """An exported ledger, checked by anybody: the chain recomputed event by event, and the segments that sign it.
 
 PURE: lines in, findings out. Lines are JSON: an event {"gate", "epoch", "seq", "bytes", "head"} in order (hex; other
-members are ignored), or {"segment"} with one KE1. Not here: files and words (`verify`). Obeys P-5.
+members are ignored), or {"segment"} with one KE1. Events that are missing are a GAP, unless an event of the same gate
+tells that very hole (ADR 0021): then they are counted as lost. Not here: files and words (`verify`). Obeys P-5.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from protocols import chain
 from protocols.canonical import decode
 from protocols.envelope import DocumentRefused, uint
 from protocols.events import Event, Segment, load_segment
+from protocols.gaps import hole_of
 from protocols.limits import EVENT_ITEMS_MAX, HEAD_BYTES
 
 Place = tuple[int, int, int]  # gate, epoch, seq
@@ -34,15 +37,20 @@ class Ledger:
     heads: dict[tuple[int, int], tuple[int, bytes]] = field(default_factory=dict)  # (gate, epoch) -> last seq, its head
     signed: set[Place] = field(default_factory=set)
     anchored: set[tuple[int, int]] = field(default_factory=set)
+    lost: dict[tuple[int, int], int] = field(default_factory=dict)  # (gate, epoch) -> events of told holes
 
-    def add(self, place: Place, data: bytes, head: bytes) -> None:
+    def add(self, place: Place, data: bytes, head: bytes, holes: Mapping[Place, bytes] = MappingProxyType({})) -> None:
         """Raises LedgerRefused: GAP, CHAIN. What lies before the first line of a gate's epoch is not judged."""
         gate, epoch, seq = place
         before = self.heads.get((gate, epoch))
         if before is None and seq:
             self.anchored.add((gate, epoch))
         elif before is not None and seq != before[0] + 1:
-            raise LedgerRefused("GAP", place)
+            if seq < before[0] or place not in holes:
+                raise LedgerRefused("GAP", place)
+            if chain.extend(holes[place], data) != head:
+                raise LedgerRefused("CHAIN", place)
+            self.lost[gate, epoch] = self.lost.get((gate, epoch), 0) + seq - before[0] - 1
         elif chain.extend(before[1] if before else chain.ZERO_HEAD, data) != head:
             raise LedgerRefused("CHAIN", place)
         self.events[place] = data
@@ -60,6 +68,8 @@ class Ledger:
 def check_ledger(lines: Iterable[str], gate_keys: Iterable[bytes]) -> Ledger:
     """Return the ledger that the lines tell, whole. Raises LedgerRefused at the first thing that is wrong."""
     keys, ledger, segments = list(gate_keys), Ledger(), []
+    told: list[tuple[Place, bytes, bytes]] = []
+    holes: dict[Place, bytes] = {}
     for line in lines:
         if not line.strip():
             continue
@@ -70,8 +80,12 @@ def check_ledger(lines: Iterable[str], gate_keys: Iterable[bytes]) -> Ledger:
         place, data, head = _place(row), _bytes(row, "bytes"), _bytes(row, "head")
         if len(head) != HEAD_BYTES:
             raise LedgerRefused("FORMAT", place)
-        _check_event(data, place)
-        ledger.add(place, data, head)
+        hole = hole_of(_event(data, place))
+        if hole is not None:
+            holes[place[0], hole.epoch, hole.next] = hole.head
+        told.append((place, data, head))
+    for place, data, head in told:
+        ledger.add(place, data, head, holes)
     for segment in segments:
         ledger.sign(segment)
     return ledger
@@ -101,9 +115,9 @@ def _bytes(row: dict[str, Any], name: str) -> bytes:
         raise LedgerRefused("FORMAT") from error
 
 
-def _check_event(data: bytes, place: Place) -> None:
+def _event(data: bytes, place: Place) -> Event:
     try:
-        Event.from_value(decode(data, items_max=EVENT_ITEMS_MAX))
+        return Event.from_value(decode(data, items_max=EVENT_ITEMS_MAX))
     except ValueError as error:
         raise LedgerRefused("EVENT", place) from error
 

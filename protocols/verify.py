@@ -252,6 +252,7 @@ def _ledger_json(ledger: Ledger) -> dict[str, Any]:
             "last": last,
             "head": head.hex(),
             "from_its_beginning": (gate, epoch) not in ledger.anchored,
+            "lost": ledger.lost.get((gate, epoch), 0),
         }
         for (gate, epoch), (last, head) in ledger.heads.items()
     ]
@@ -266,8 +267,9 @@ def _ledger_words(found: dict[str, Any]) -> list[str]:
     lines = [f"Whole: {found['events']} events, {found['signed']} of them under their gate's signature."]
     for row in found["epochs"]:
         since = "from its beginning" if row["from_its_beginning"] else "from the first event here on"
+        lost = f"; {row['lost']} events are lost, as the gate itself tells" if row["lost"] else ""
         lines.append(
-            f"Gate {row['gate']}, epoch {row['epoch']}: unbroken {since} to {row['last']}, head {row['head']}."
+            f"Gate {row['gate']}, epoch {row['epoch']}: unbroken {since} to {row['last']}, head {row['head']}{lost}."
         )
     return lines
 

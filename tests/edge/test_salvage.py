@@ -1,5 +1,6 @@
 """A damaged journal: what its chain proves is carried over and sent, what it does not prove is never believed."""
 
+import json
 import random
 import sqlite3
 from collections.abc import Iterator
@@ -9,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.export import event_lines
 from edge.journal import Journal, Marked, open_journal
-from edge.journal_file import JournalFailed, Row, reading, verify_carried, verify_chain
+from edge.journal_file import JournalFailed, Row, holes_of, reading, rows, verify_carried, verify_chain
 from edge.salvage import Hole, Run, whole
 from protocols.chain import ZERO_HEAD, extend
 from protocols.events import Clock, Detail, Event, Kind
+from protocols.ledger import check_ledger
 from tests.edge.line import until
 
 NOW = 1_800_000_000
@@ -24,12 +27,12 @@ def an_event(number: int) -> Event:
 
 
 def a_ledger(count: int, first: int = 0) -> list[Row]:
-    rows, head = [], ZERO_HEAD
+    made, head = [], ZERO_HEAD
     for seq in range(count):
         raw = an_event(seq).encode()
         head = extend(head, raw)
-        rows.append(Row(5, seq, raw, head, NOW + seq, None))
-    return rows[first:]
+        made.append(Row(5, seq, raw, head, NOW + seq, None))
+    return made[first:]
 
 
 def flipped(data: bytes, at: int) -> bytes:
@@ -163,6 +166,22 @@ def test_what_stands_behind_a_hole_is_sent_when_the_cloud_knows_of_the_hole(path
     assert journal.outgoing() == (epoch, 7)
     assert journal.mark_receipted(epoch, 9, journal.head_before(10, epoch), NOW) is Marked.MARKED
     assert (journal.outgoing(), journal.outbox_depth) == (None, 0)
+    journal.close()
+
+
+def test_an_outsider_reads_the_exported_ledger_with_its_hole(path: Path) -> None:
+    journal = open_journal(path)
+    written = write(journal, 10)
+    journal.close()
+    change_a_byte_of(path, written[6])
+    journal = open_journal(path)
+    until(lambda: journal.salvaged is not None)
+    [hole] = journal.untold()
+    journal.commit([Event(NOW * 1000, 1, 1, Clock.NTP, Kind.GAP, {Detail.HOLE: hole.told()})], [], NOW)
+    with reading(path) as db:
+        lines = [json.dumps(line) for line in event_lines(11, rows(db))]
+        assert [(known.first_seq, known.next_seq, known.told) for known in holes_of(db)] == [(6, 7, True)]
+    assert check_ledger(lines, []).lost == {(11, hole.epoch): 1}
     journal.close()
 
 

@@ -72,6 +72,22 @@ def test_a_ledger_that_is_not_whole_says_what_is_wrong(lines: list, wrong: str) 
     assert code(lines) == wrong
 
 
+def test_a_hole_that_the_gate_itself_tells_is_counted_and_no_gap() -> None:
+    def told(first: int, following: int, head: bytes) -> list[dict[str, Any]]:
+        gap = event(NOW * 1000, 7, {23: [1, first, following, head, NOW]})
+        return [{"gate": GATE, "epoch": 2, "seq": 0, "kind": 7, "bytes": cbor(gap).hex(),
+                 "head": foreign.head_after([gap]).hex()}]  # fmt: skip
+
+    holed = [*export()[:2], *export()[4:]]
+    head = foreign.head_after(EVENTS[:4])
+    assert code([*holed, *told(2, 4, head)]) == code([*told(2, 4, head), *holed]) == "OK"
+    lines = map(json.dumps, [*holed, *told(2, 4, head)])
+    assert check_ledger(lines, []).lost == {(GATE, 1): 2}
+    assert code([*holed, *told(2, 3, head)]) == "GAP", "another place"
+    assert code([*holed, *told(2, 4, bytes(32))]) == "CHAIN", "another head"
+    assert code([*export()[4:], *export()[:2], *told(0, 4, head)]) == "GAP", "and no way back"
+
+
 def test_the_command_ends_with_0_for_a_whole_ledger_and_with_4_for_another(tmp_path: Path) -> None:
     trust, file = tmp_path / "trust.json", tmp_path / "ledger.jsonl"
     trust.write_text(json.dumps([{"pub": GATE_KEY.public.hex(), "role": "gate"}]))
