@@ -16,7 +16,7 @@ from uuid import UUID
 import typer
 
 from cloud.fleet import updates
-from cloud.fleet.releases import make_release
+from cloud.fleet.releases import make_release, version_in
 from cloud.fleet.repository import Repository, new_key, sign, told_of
 from cloud.kit import clock
 from cloud.kit.db import Database, Transaction
@@ -33,10 +33,13 @@ Timestamp = Annotated[Path, typer.Option("--timestamp", help="the server's key f
 
 @app.command("key")
 def make_key(
-    file: Path, encrypted: Annotated[bool, typer.Option("--encrypted", help="ask for a passphrase")] = False
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
+    encrypted: Annotated[bool, typer.Option("--encrypted", help="ask for a passphrase")] = False,
 ) -> None:
-    """Make a key: the secret in FILE, its public half in FILE.pub. For root and targets: on a machine kept offline."""
-    typer.echo(new_key(file, _passphrase(confirm=True) if encrypted else ""))
+    """Make keys: the secret in FILE, its public half in FILE.pub. For root and targets: on a machine kept offline."""
+    passphrase = _passphrase(confirm=True) if encrypted else ""
+    for file in files:
+        typer.echo(new_key(file, passphrase))
 
 
 @app.command("root")
@@ -66,9 +69,11 @@ def make(
 
 
 @app.command("add")
-def add(repository: Folder, version: str, archive: Path) -> None:
-    """Put an archive into the repository; it counts when its list is signed and published."""
-    typer.echo(Repository(repository).add(archive, version, clock.now()))
+def add(repository: Folder, archives: Annotated[list[Path], typer.Argument(metavar="FILE...")]) -> None:
+    """Put archives into the repository; they count when their list is signed and published."""
+    place = Repository(repository)
+    for archive in archives:
+        typer.echo(place.add(archive, version_in(archive), clock.now()))
 
 
 @app.command("withdraw")

@@ -11,14 +11,17 @@ import io
 import re
 import tarfile
 import tomllib
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from cloud.fleet.repository import ReleaseRefused
-from protocols.releases import DESCRIPTION, START, Release, describe, is_version
+from protocols.releases import DESCRIPTION, START, Release, describe, is_version, read_description
+from protocols.releases import ReleaseRefused as Unreadable
 
 PACKAGES = ("edge", "protocols")
 PYTHON = (3, 11)
+DESCRIPTION_BYTES_MAX = 16_384
 LEFT_OUT = ("__pycache__",)
 _START = b'''"""What Python runs when it is given this folder: the gate's program."""
 
@@ -40,6 +43,19 @@ def make_release(source: Path, version: str, archive: Path) -> Release:
     except OSError as error:
         raise ReleaseRefused("RELEASE_FILE") from error
     return release
+
+
+def version_in(archive: Path) -> str:
+    """Return the version that an archive says it is. Raises ReleaseRefused."""
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            member = tar.getmember(DESCRIPTION)
+            file = tar.extractfile(member)
+            if file is None or member.size > DESCRIPTION_BYTES_MAX:
+                raise ReleaseRefused("RELEASE_FILE")
+            return read_description(file.read()).version
+    except (OSError, tarfile.TarError, KeyError, EOFError, zlib.error, Unreadable) as error:
+        raise ReleaseRefused("RELEASE_FILE") from error
 
 
 def packed(files: dict[str, bytes]) -> bytes:

@@ -184,9 +184,7 @@ class Repository:
 
     def add(self, archive: Path, version: str, now: datetime) -> Path:
         """Take an archive in and write the list of releases that shall be next; returns its file."""
-        name = _name_of(version)
-        before = self._newest("targets")
-        targets = dict(before.signed.targets) if before else {}
+        name, targets = _name_of(version), self._releases()
         if name in targets:
             raise ReleaseRefused("RELEASE_TAKEN")
         if not archive.is_file() or archive.stat().st_size > RELEASE_BYTES_MAX:
@@ -194,15 +192,14 @@ class Repository:
         file = tuf.TargetFile.from_file(name, str(archive), ["sha256"])
         self._targets.mkdir(parents=True, exist_ok=True)
         _put(self._targets / f"{file.hashes['sha256']}.{name}", archive.read_bytes())
-        return self._propose_targets(before, targets | {name: file}, now)
+        return self._propose_targets(targets | {name: file}, now)
 
     def withdraw(self, version: str, now: datetime) -> Path:
-        """Write a list of releases without this one; its archive goes when that is published."""
-        before = self._newest("targets")
-        targets = dict(before.signed.targets) if before else {}
+        """Write a list of releases without this one. Its archive may be deleted once that is published."""
+        targets = self._releases()
         if targets.pop(_name_of(version), None) is None:
             raise ReleaseRefused("RELEASE_UNKNOWN")
-        return self._propose_targets(before, targets, now)
+        return self._propose_targets(targets, now)
 
     def publish(self, snapshot: Path, timestamp: Path, now: datetime) -> list[str]:
         """Put in place what enough keys have signed, then stamp. Returns the names of what was published."""
@@ -265,7 +262,14 @@ class Repository:
             return (self._metadata / "1.root.json").read_bytes()
         raise ReleaseRefused("RELEASE_NO_ROOT")
 
-    def _propose_targets(self, before: Any, targets: dict[str, Any], now: datetime) -> Path:
+    def _releases(self) -> dict[str, Any]:
+        """Return the releases of the list that waits, else of the one in force."""
+        waiting = self._waiting / "targets.json"
+        newest = _load(waiting) if waiting.is_file() else self._newest("targets")
+        return dict(newest.signed.targets) if newest else {}
+
+    def _propose_targets(self, targets: dict[str, Any], now: datetime) -> Path:
+        before = self._newest("targets")
         version = (before.signed.version if before else 0) + 1
         return self._propose(tuf.Metadata(tuf.Targets(version, expires=now + LIFETIMES["targets"], targets=targets)))
 

@@ -27,3 +27,9 @@ def test_a_configuration_that_fails_its_health_check_rolls_back_and_the_next_rin
     assert (proof["good"], proof["blinding"], proof["code"], proof["ring_2"]) == ("done", "failed", "CAMERA", "untouched")
     assert proof["told"][12] is None and proof["told"][21] is None
     assert proof["back_after_s"] < 45
+
+
+def test_a_good_release_stays_and_two_bad_ones_go_back_by_themselves(stack: Stack) -> None:
+    proof = proof_of(stack, "update")
+    assert (proof["card"], proof["stayed"], proof["runs"]) == ("0.1.0", "0.2.0", "0.2.0")
+    assert max(proof[f"{name}_s"] for name in ("stayed_after", "crashed_back_after", "blind_back_after")) < 45
