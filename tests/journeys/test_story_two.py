@@ -1,7 +1,6 @@
-"""Story 2 on a whole stack: a grandmother's printed card, staff with a tablet, another day, the card lost, no network."""
+"""Story 2 on a whole stack: a grandmother's printed card, staff with a tablet, another day, the card lost, no line."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
