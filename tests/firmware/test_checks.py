@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
@@ -47,6 +48,7 @@ WRONG = [
     ("device_rules", "/etc/udev/rules.d/70-portillon.rules", 'GROUP="gpio"', 'GROUP="gipo"'),
     ("device_rules", "/etc/udev/rules.d/70-portillon.rules", 'SYMLINK+="portillon', 'SYMLINC+="portillon'),
     ("packet_filter", "/etc/nftables.conf", "policy drop", "policy dorp"),
+    ("packet_filter", "/etc/nftables.conf", "fc00::/7 } tcp", "fc00::/7 } tpc"),
     ("packet_filter", "/etc/nftables.conf", 'skuid "portillon"', 'skuid "portilon"'),
     ("time_of_day", "/etc/chrony/chrony.conf", "authselectmode require", "authselectmode demand"),
     ("time_of_day", "/etc/chrony/chrony.conf", "nts.netnod.se iburst nts", "nts.netnod.se iburst"),
@@ -92,6 +94,16 @@ def test_a_profile_that_others_may_read_is_noticed(target: Target) -> None:
         assert CHECKS["network_profile"](target) != ""
     finally:
         profile.chmod(0o600)
+
+
+def test_the_packet_filter_lets_through_what_a_gate_with_every_part_needs_and_nobody_else_in() -> None:
+    rules = (SOURCE / "root/etc/nftables.conf").read_text()
+    chains = dict(re.findall(r"chain (\w+) \{(.*?)\n    \}", rules, re.DOTALL))
+    calls = set(re.findall(r'skuid "portillon" tcp dport (\d+) accept', chains["output"]))
+    assert calls == {"8883", "443"}, "the broker; the cloud for claim and updates"
+    let_in = re.findall(r"^ +(.*tcp dport.*)$", chains["input"], re.MULTILINE)
+    assert len(let_in) == 2 and all("saddr {" in rule and "dport 8443" in rule for rule in let_in), "tablets, nearby"
+    assert all(f"hook {name} priority filter; policy drop" in body for name, body in chains.items())
 
 
 def test_the_unit_starts_the_gate_by_a_command_that_the_gate_knows() -> None:
