@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 
-from cloud.fleet import service
+from cloud.fleet import claim_pages, configurations, orders, service
 from cloud.fleet.model import GateLine
 from cloud.identity.doors import FleetActor, FleetTx, still_at
 from cloud.identity.may import Action, Thing, require
@@ -22,6 +22,7 @@ from cloud.kit.i18n import Reader
 from cloud.kit.web import fragment, page, reader_of
 
 router = APIRouter()
+router.include_router(claim_pages.router)
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,35 @@ class Fault:
 
 
 FAULTS = {
+    "DOOR_FORCED": Fault(
+        "bad",
+        N_("The door was opened by force"),
+        N_("Call the school and have somebody look. It ends when the door is closed."),
+    ),
+    "DOOR_FIRE": Fault(
+        "bad", N_("The fire alarm released the door"), N_("It locks again by itself when the alarm is over.")
+    ),
+    "DOOR_TAMPER": Fault(
+        "bad", N_("The unit was opened"), N_("If nobody of ours works on it, have somebody look at once.")
+    ),
+    "DOOR_FAULT": Fault(
+        "bad",
+        N_("The door's contact makes no sense"),
+        N_("It says closed and open at once, or never changes: check its wire and the setting contact_open."),
+    ),
+    "DOOR_HELD_OPEN": Fault(
+        "warn", N_("The door stands open"), N_("Ask the school to close it; a wedge under it is the usual cause.")
+    ),
+    "ROLLOUT_FAILED": Fault(
+        "warn",
+        N_("It gave a configuration up, and the rollout ended"),
+        N_("It runs its last good one. Mend the change, then start the rollout again."),
+    ),
+    "CONFIG_REJECTED": Fault(
+        "warn",
+        N_("It refuses the configuration that is wanted"),
+        N_("What is wrong stands below. It runs its last good one until another is wanted."),
+    ),
     "LEDGER_FORK": Fault(
         "bad",
         N_("Two gates write one ledger"),
@@ -148,6 +178,17 @@ FAULTS = {
 }
 # How sure a gate is of the time, as it says itself (P-6 up/hb).
 CLOCKS = {"nts": N_("exact"), "ntp": N_("exact"), "holdover": N_("runs on its own"), "untrusted": N_("not known")}
+# What the newest code in view says of the camera's place (up/hb hint): the installer's matter, and no fault.
+HINTS = {
+    "closer_or_farther": N_("The last code was out of focus: hold phones closer or farther, or set the lens."),
+    "dimmer": N_("The last code glared: shade the camera from the lamp or the sun."),
+}
+# How a configuration and a command ended.
+STATES = {"applied": N_("applied"), "pending": N_("on trial"), "rejected": N_("refused")}
+OUTCOMES = {"done": N_("done"), "refused": N_("refused"), "expired": N_("came too late"), "failed": N_("failed")}
+MODES = {
+    "lockdown": N_("Lockdown"), "evacuate": N_("Evacuation"), "free": N_("Doors open"), "holiday": N_("Holiday"),
+}  # fmt: skip
 OTHER = Fault("bad", N_("An alarm"), N_("Look at the gate's log for this code."))
 
 
@@ -188,7 +229,10 @@ def _told(tx: Transaction, actor: Actor) -> dict:
     require(actor, Action.READ_GATES, Thing(actor.district_id))
     now = clock.now()
     lines = service.list_gates(tx, actor.district_id, now)
-    words = {"faults": FAULTS, "other": OTHER, "clocks": CLOCKS, "tone_of": tone_of}
+    words = {"faults": FAULTS, "other": OTHER, "clocks": CLOCKS, "tone_of": tone_of, "hints": HINTS, "states": STATES,
+             "outcomes": OUTCOMES, "modes": MODES}  # fmt: skip
+    words |= {"wanted": configurations.wanted_of_all(tx, actor.district_id),
+              "orders": orders.last_orders(tx, actor.district_id)}  # fmt: skip
     return {"lines": lines, "summary": summary_of(lines), "now": now, **words}
 
 

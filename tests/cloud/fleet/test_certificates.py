@@ -115,7 +115,8 @@ def test_a_gate_that_asks_all_day_is_told_to_wait(ours: Fleet) -> None:
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b"{}", b"[" * 9_000, b'{"v":1,"ask":"certificate"}',
-     b'{"v":1,"ask":"time","request":"","signature":""}', b'{"v":1,"ask":"certificate","request":"30","signature":"zz"}', b" " * 9_000,
+     b'{"v":1,"ask":"time","request":"","signature":""}', b" " * 9_000,
+     b'{"v":1,"ask":"certificate","request":"30","signature":"zz"}',
      b'{"v":1,"ask":"certificate","request":7,"signature":8}'],
 )  # fmt: skip
 def test_a_request_of_another_shape_is_refused_with_a_code(body: bytes) -> None:

@@ -136,6 +136,8 @@ EXPECTED: dict[str, Line] = {
     "POST /school/calendar/{school_id}/dates": Line("school", OFFICE | {"officer"}, NO, OTHER_OFFICE),
     "POST /school/calendar/{school_id}/terms": Line("school", frozenset({"officer"}), NO, OTHER_OFFICE),
     # --- the school: the mode of its gates
+    "GET /school/tablet": Line("school", DAY - {"teacher", "other_teacher"}),
+    "POST /school/tablet/{school_id}": Line("school", OFFICE | {"gate_staff", "day_care"}, NO, OTHER_OFFICE),
     "GET /school/mode": Line("school", ANY_OFFICE),
     "POST /school/mode/{school_id}": Line("school", OFFICE, NO, OTHER_OFFICE, {"mode": "holiday"}),
     # --- the school: cards and phones of one adult, here the father
@@ -199,6 +201,11 @@ EXPECTED: dict[str, Line] = {
     "POST /step-up/demo": Line("family", others=STEP_UP),  # there is no demonstration here
     "GET /fleet/gates": Line("fleet", FLEET),
     "GET /fleet/gates/stream": Line("fleet", FLEET),
+    "GET /fleet/claim": Line("fleet", FLEET),
+    "POST /fleet/claim/approve": Line("fleet", FLEET, form={"code": "a-b-c-d", "site": "1", "gate": "1", "name": "x"},
+                                      words={"operator": NOTHING, "neighbour_operator": NOTHING}),
+    "POST /fleet/claim/refuse": Line("fleet", FLEET, form={"code": "a-b-c-d"},
+                                     words={"operator": NOTHING, "neighbour_operator": NOTHING}),
     # A gate without a name: no door, a district by its short name, which {district} of this test is not.
     "POST /api/gates/{district}/claims": Line("", words={"*": NOTHING}, json={"v": 1}),
     "GET /api/gates/{district}/claims/{claim_id}": Line("", words={"*": NOTHING}),
