@@ -34,6 +34,7 @@ REMOTE: Mapping[str, frozenset[str]] = {
     "gate": frozenset(("hours", "timezone", "departures", "gates_at_site", "language")),
     "camera": frozenset(("source", "path")),
     "clock": frozenset(("assume",)),
+    "updates": frozenset(("windows", "trial_seconds")),
     "door": frozenset(
         ("open_seconds", "open_seconds_longer", "longer_for", "lock_when_opened", "held_seconds", "held_seconds_longer",
          "pre_alarm_seconds", "exit_seconds", "unlocked_hours", "debounce_ms")

@@ -21,7 +21,7 @@ WRONG = [
     ("units", GATE, "WatchdogSec=45s", "WatchdogSec=soon"),
     ("units", GATE, "WatchdogSec=45s", "WatchDogSec=45s"),
     ("units", GATE, "ExecStopPost=/usr/lib/portillon/strike-low", "ExecStopPost=/usr/lib/portillon/strike-lo"),
-    ("units", GATE, "venv/bin/portillon-gate run", "venv/bin/portillon run"),
+    ("units", GATE, "ExecStart=/usr/lib/portillon/launch", "ExecStart=/usr/lib/portillon/lunch"),
     ("units", GATE, "StartLimitAction=reboot", "StartLimitAction=restart"),
     ("units", f"{GATE}.d/broker.conf", "Allow=192.0.2.0/24", "Allow=192.0.2.0/240"),
     ("units", f"{UNITS}/portillon-gate.path", "Unit=portillon-gate.service", "Unit=portillon-gate.path"),
@@ -110,7 +110,8 @@ def test_the_unit_starts_the_gate_by_a_command_that_the_gate_knows() -> None:
     line = next(
         line for line in (SOURCE / "root" / GATE.lstrip("/")).read_text().splitlines() if line.startswith("ExecStart=")
     )
-    program, *words = shlex.split(line.removeprefix("ExecStart="))
-    assert Path(program).name == "portillon-gate"
+    program, data, venv, seconds, *words = shlex.split(line.removeprefix("ExecStart="))
+    assert (program, data, venv) == ("/usr/lib/portillon/launch", "/var/lib/portillon", "/opt/portillon/venv")
+    assert int(seconds) > 600, "longer than the longest trial_seconds"
     assert gate_command(*words, "--help").returncode == 0
     assert gate_command(*words, "--no-such-option").returncode == 2

@@ -22,7 +22,7 @@ def test_the_scripts_that_must_be_read_are_found() -> None:
     assert {
         ".ci/run", "scripts/install.sh", "scripts/packages.sh", "firmware_config/install.sh",
         "firmware_config/make-partitions", "firmware_config/broker/make-acl",
-        "firmware_config/root/usr/lib/portillon/strike-low",
+        "firmware_config/root/usr/lib/portillon/strike-low", "firmware_config/root/usr/lib/portillon/launch",
     } <= set(SCRIPTS)  # fmt: skip
 
 
