@@ -133,11 +133,11 @@ class Updater:
 
     def _turn(self) -> None:
         self._say_on_connection()
+        if self._update.state is UpdateState.TRIAL:
+            self._judge()  # orders wait: one that came now would be lost with the version that goes
+            return
         while not self._orders.empty():
             self._take(self._orders.get_nowait())
-        if self._update.state is UpdateState.TRIAL:
-            self._judge()
-            return
         step = machine.next_step(self._update, self._facts())
         if step is not None:
             self._do(step)
