@@ -10,6 +10,7 @@ import pytest
 
 from protocols import documents, events
 from protocols.envelope import DocumentRefused, Held
+from protocols.gaps import hole_of, missing_from
 from protocols.passes import PassRefused, Place, Revocations, verify
 from protocols.reasons import Reason
 from protocols.trust import Role, Trust, TrustedKey, load_trust_list, trust_of
@@ -100,6 +101,10 @@ def test_a_frozen_segment_answers_as_it_did(vector: dict) -> None:
         return
     assert (segment.gate, segment.heads[-1].hex()) == (LEDGER["gate"]["gate"], vector["head"])
     assert [row.hex() for row in segment.encoded] == vector["events"]
+    if "hole" in vector:
+        hole = hole_of(segment.events[0])
+        told = hole and [hole.epoch, hole.first, hole.next, hole.head.hex(), hole.since]
+        assert told == vector["hole"]
 
 
 @pytest.mark.parametrize("vector", LEDGER["receipts"], ids=lambda vector: vector["answer"])
@@ -110,6 +115,7 @@ def test_a_frozen_receipt_answers_as_it_did(vector: dict) -> None:
         assert refused.code == vector["answer"]
         return
     assert [receipt.upto, receipt.head.hex(), receipt.credit] == [vector[key] for key in ("upto", "head", "credit")]
+    assert missing_from(receipt) == vector.get("missing")
 
 
 @pytest.mark.parametrize("vector", LEDGER["notes"], ids=lambda vector: vector["answer"])

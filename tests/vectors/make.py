@@ -243,11 +243,28 @@ def ledger() -> dict:
     head = foreign.head_after(rows)
     stranger = foreign.edkey("stranger")
     right = {"answer": "OK", "events": [foreign.cbor(row).hex() for row in rows], "head": head.hex()}
+    gap = [foreign.event(NOW * 1000 + 5000, 7, {23: [7, 3, 9, head, NOW - 60]})]
+    vague = [foreign.event(NOW * 1000 + 5000, 7, {23: [7, 9, 3, head, NOW - 60]})]
+    zero = bytes(32)
     covers = {"answer": "OK", "upto": 2, "head": head.hex()}
     return {
         "gate": {"pub": GATE_KEY.public.hex(), "gate": GATE},
         "segments": [
             {**right, "bytes": foreign.segment(rows).hex()},
+            {
+                "answer": "OK",
+                "events": [foreign.cbor(gap[0]).hex()],
+                "head": foreign.head_after(gap).hex(),
+                "hole": [7, 3, 9, head.hex(), NOW - 60],
+                "bytes": foreign.segment(gap).hex(),
+            },
+            {
+                "answer": "OK",
+                "events": [foreign.cbor(vague[0]).hex()],
+                "head": foreign.head_after(vague).hex(),
+                "hole": None,
+                "bytes": foreign.segment(vague).hex(),
+            },
             {"answer": "SEGMENT_KEY", "bytes": foreign.segment(rows, key=stranger).hex()},
             {"answer": "SEGMENT_FORMAT", "bytes": foreign.segment([]).hex()},
             {"answer": "SEGMENT_FORMAT", "bytes": foreign.segment(rows[:1] * 65).hex()},
@@ -255,6 +272,24 @@ def ledger() -> dict:
         "receipts": [
             {**covers, "credit": 64, "bytes": foreign.receipt(2, head).hex()},
             {**covers, "credit": 0, "bytes": foreign.receipt(2, head, credit=0, codes=((1, "FORK"),)).hex()},
+            {**covers, "credit": 64, "missing": 3, "bytes": foreign.receipt(2, head, codes=((3, "MISSING"),)).hex()},
+            {**covers, "credit": 64, "missing": None, "bytes": foreign.receipt(2, head, codes=((2, "MISSING"),)).hex()},
+            {
+                "answer": "OK",
+                "upto": 0,
+                "head": zero.hex(),
+                "credit": 64,
+                "missing": 0,
+                "bytes": foreign.receipt(0, zero, codes=((0, "MISSING"),)).hex(),
+            },
+            {
+                "answer": "OK",
+                "upto": 0,
+                "head": zero.hex(),
+                "credit": 64,
+                "missing": None,
+                "bytes": foreign.receipt(0, zero, codes=((1, "MISSING"),)).hex(),
+            },
             {"answer": "RECEIPT_KEY", "bytes": foreign.receipt(2, head, key=COMMAND).hex()},
             {"answer": "RECEIPT_FORMAT", "bytes": foreign.receipt(2, head[:31]).hex()},
         ],
