@@ -137,6 +137,7 @@ class Health:
             "certificate_days": self.certificate_days,
             "restarts": {name: n for name, n in self.counters.items() if name.endswith("_restarts")},
             "alarms": {name[6:]: n for name, n in self.counters.items() if name.startswith("alarm_")},
+            "door": (self.fault_of("door") or "").split(", ") if self.fault_of("door") else [],
             "faults": sorted(self.faults),
         }
 

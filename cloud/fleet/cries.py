@@ -11,7 +11,10 @@ CRIES_MAX = 64  # names in one heartbeat; our gates know 40
 DOCUMENT_REFUSED, NOTE_REFUSED, PASS_FORGED = "DOCUMENT_REFUSED", "NOTE_REFUSED", "PASS_FORGED"
 JOURNAL_FAILED, GATE_CLOCK = "JOURNAL_FAILED", "GATE_CLOCK"
 PASSING = frozenset((DOCUMENT_REFUSED, NOTE_REFUSED, PASS_FORGED, JOURNAL_FAILED, GATE_CLOCK, "GATE_CLONED",
-                    "BROKER_WRITE_DENIED", "BROKER_READ_DENIED", "CERTIFICATE_REFUSED"))  # fmt: skip
+                    "BROKER_WRITE_DENIED", "BROKER_READ_DENIED", "CERTIFICATE_REFUSED",
+                    "ROLLOUT_FAILED"))  # fmt: skip
+# What these tell stands in up/rep or among the door's own states, and is shown from there.
+ELSEWHERE = frozenset(("CONFIG_REJECTED", "CONFIG_ROLLED_BACK"))
 PASSING_SECONDS = 86_400  # such an alarm is over a day after the last cry: nothing closes it otherwise
 
 _WHOLE = {"RECEIPT_FUTURE": DOCUMENT_REFUSED, "JOURNAL": JOURNAL_FAILED, "GATE_CLOCK": GATE_CLOCK} | dict.fromkeys(
@@ -28,6 +31,6 @@ def risen(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, dict[s
     for name, count in now.items():
         known = before.get(name, 0)
         alarm = _WHOLE.get(name) or _FIRST_WORD.get(name.partition("_")[0])
-        if alarm is not None and count > (known if count >= known else 0):
+        if alarm is not None and name not in ELSEWHERE and count > (known if count >= known else 0):
             alarms.setdefault(alarm, {})[name] = count
     return alarms

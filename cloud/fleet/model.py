@@ -19,12 +19,15 @@ FRAME_OLD_SECONDS = 10  # hostile case P39: a blind camera in opening hours
 DISK_LOW_MB = 200  # the gate's journal of 35 days fits into a third of it
 HOT_CELSIUS = 80  # a Raspberry Pi begins to throttle here
 
+DOOR_ALARMS = frozenset(("DOOR_FORCED", "DOOR_HELD_OPEN", "DOOR_TAMPER", "DOOR_FAULT", "DOOR_FIRE"))  # docs/door.md
 CERTIFICATE_REFUSED = "CERTIFICATE_REFUSED"
 
 # Worst first: what keeps families waiting, then what loses evidence, then what can wait for tomorrow.
 SEVERITY = (
+    "DOOR_FORCED", "DOOR_FIRE", "DOOR_TAMPER",
     "LEDGER_FORK", "GATE_CLONED", "SEGMENT_SIGNATURE", "BROKER_WRITE_DENIED", "BROKER_READ_DENIED", "LEDGER_GAP",
     "DOUBLE_USE", "JOURNAL_FAILED", "CERTIFICATE_ENDED", "GATE_OFFLINE", "CAMERA_BLIND",
+    "DOOR_FAULT", "DOOR_HELD_OPEN", "ROLLOUT_FAILED", "CONFIG_REJECTED",
     "GATE_SILENT", "CLOCK_UNTRUSTED", "GATE_CLOCK", "PASS_FORGED", "NOTE_REFUSED", "DOCUMENT_REFUSED", "OUTBOX_OLD",
     "DISK_LOW", "CERTIFICATE_7_DAYS", "UPDATE_WENT_BACK", "CERTIFICATE_14_DAYS", "CERTIFICATE_30_DAYS",
     "DOCUMENTS_OLD", "TOO_HOT", "GATE_NOT_APPROVED", "GATE_NEVER_SEEN",
@@ -110,6 +113,8 @@ class GateLine:
     mode: str | None
     documents: Mapping[str, int]
     faults: tuple[str, ...]
+    hint: str | None = None  # what the newest code in view says of the camera's place: closer_or_farther, dimmer
+    configuration: Mapping[str, Any] = field(default_factory=dict)  # state, version, runs, hash, errors (up/rep)
 
 
 def line_of(gate: Gate, alarms: Iterable[Alarm], current: Mapping[str, int], now: datetime) -> GateLine:
@@ -133,6 +138,8 @@ def line_of(gate: Gate, alarms: Iterable[Alarm], current: Mapping[str, int], now
         mode=gate.reported.get("mode"),
         documents=gate.reported.get("documents") or {},
         faults=faults_of(gate, alarms, current, now),
+        hint=told.get("hint"),
+        configuration=gate.configuration,
     )
 
 
@@ -170,8 +177,9 @@ def _faults_of_telemetry(gate: Gate, now: datetime) -> set[str]:
         "TOO_HOT": _over(told.get("temperature_c"), HOT_CELSIUS),
         "DISK_LOW": _over(-told["disk_free_mb"] if told.get("disk_free_mb") is not None else None, -DISK_LOW_MB),
         "CLOCK_UNTRUSTED": told.get("clock") == "untrusted",
+        "CONFIG_REJECTED": gate.configuration.get("state") == "rejected",
     }
-    return {code for code, wrong in tests.items() if wrong}
+    return {code for code, wrong in tests.items() if wrong} | set(told.get("door") or ()) & DOOR_ALARMS
 
 
 def _over(value: float | None, bound: float) -> bool:

@@ -113,7 +113,8 @@ def read_telemetry(payload: bytes) -> TelemetryReport:
     numbers = ("outbox", "oldest_s", "frame_age_s", "temperature_c", "disk_free_mb", "commit_ms", "offset_ms",
                "certificate_days")  # fmt: skip
     shapes: dict[str, Callable[[Any], Any]] = dict.fromkeys(numbers, _number)
-    shapes |= {"clock": _text, "view": _text, "read_ms": _pair, "restarts": _counts, "alarms": _cries}
+    shapes |= {"clock": _text, "view": _text, "read_ms": _pair, "restarts": _counts, "alarms": _cries,
+               "hint": _text, "door": _errors}  # fmt: skip
     return TelemetryReport(_session(told), _known(told, shapes))
 
 

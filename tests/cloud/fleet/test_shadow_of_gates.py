@@ -259,3 +259,20 @@ def test_the_commands_ask_for_settings_and_roll_them_out(
     assert json.loads(run("rollout", "stop").stdout)["outcome"] == "stopped"
     assert run("gate", "config", "11", "--set", "door").exit_code == 2
     assert run("rollout", "start", "--set", "a.b=1").exit_code == 2
+
+
+def test_the_list_says_what_stands_at_a_door_and_what_a_gate_refused(database: Database, cast: Cast) -> None:
+    from cloud.fleet import service as fleet
+    from cloud.fleet.pages import FAULTS
+    from cloud.fleet.reports import StateReport, read_telemetry
+
+    say(database, cast, 11, "rejected", 2, errors=["door.open_seconds: 99 is too long"])
+    beat = {"v": 1, "session": "aa", "door": ["DOOR_HELD_OPEN", "DOOR_<b>", "TOO_HOT"], "hint": "dimmer",
+            "alarms": {"CONFIG_REJECTED": 3}}  # fmt: skip
+    with database.tenant(cast.district) as tx:
+        fleet.apply_state(tx, cast.district, 11, StateReport("online", "aa", {}), clock.now())
+        fleet.apply_telemetry(tx, cast.district, 11, read_telemetry(json.dumps(beat).encode()), clock.now())
+        line = next(line for line in fleet.list_gates(tx, cast.district, clock.now()) if line.gate == 11)
+    assert line.faults == ("DOOR_HELD_OPEN", "CONFIG_REJECTED"), "and the cry of it is no second fault"
+    assert (line.hint, line.configuration["errors"]) == ("dimmer", ["door.open_seconds: 99 is too long"])
+    assert all(code in FAULTS for code in line.faults)
