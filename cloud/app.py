@@ -15,7 +15,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from cloud.config import Settings
-from cloud.health import examine
+from cloud.health import Examined
+from cloud.kit import clock
 from cloud.kit.db import Database, DatabaseAway
 from cloud.kit.live import Live
 from cloud.kit.metrics import Measured, metrics_answer
@@ -30,6 +31,7 @@ def create_app(settings: Settings) -> FastAPI:
     furnish(app, settings)
     app.add_middleware(Measured)
     app.state.database = Database(settings.database_url, settings.pool_size)
+    app.state.examined = Examined(settings, app.state.database)
     app.state.live = Live(settings.database_url)
     app.add_api_route("/health", _health, include_in_schema=False)
     app.add_api_route("/metrics", metrics_answer, include_in_schema=False)
@@ -63,7 +65,7 @@ def _mount(app: FastAPI, name: str) -> None:
 
 def _health(request: Request) -> Response:
     """Say how the cloud is: 200 all well, 503 something is missing; JSON for programs."""
-    checks = examine(request.app.state.settings, request.app.state.database)
+    checks = request.app.state.examined.checks(clock.now())
     well = all(check.ok for check in checks)
     if wants_json(request) or "text/html" not in request.headers.get("accept", ""):
         return JSONResponse({"ok": well, "checks": [asdict(check) for check in checks]}, 200 if well else 503)

@@ -14,7 +14,7 @@ import socket
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import psycopg
 import typer
@@ -24,6 +24,9 @@ from cloud.kit.db import Database, DatabaseAway, RuleBroken, TenantRefused
 from cloud.kit.errors import Refused
 from cloud.kit.logs import begin_logging
 from cloud.kit.migrate import MigrationRefused
+
+if TYPE_CHECKING:
+    import uvicorn
 
 FAILED, USAGE, UNREACHABLE, REFUSED, INTERRUPTED = 1, 2, 3, 4, 130
 SLICES_WITH_COMMANDS = {"fleet": "gate", "passes": "keys", "attendance": "events", "audit": "audit",
@@ -70,11 +73,17 @@ def serve(ctx: typer.Context) -> None:
     listener = _bind(settings)
     host, port = listener.getsockname()[:2]
     typer.echo(f"listening on http://{host}:{port}", err=True)
-    config = uvicorn.Config(
-        create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=GRACEFUL_SECONDS,
-        server_header=False,
+    uvicorn.Server(server_config(settings, create_app(settings))).run(sockets=[listener])
+
+
+def server_config(settings: Settings, application: Any) -> "uvicorn.Config":
+    """Return how the server runs. Whose X-Forwarded-For it believes decides who is counted as one guesser."""
+    import uvicorn
+
+    return uvicorn.Config(
+        application, log_config=None, access_log=False, timeout_graceful_shutdown=GRACEFUL_SECONDS, server_header=False,
+        proxy_headers=bool(settings.trusted_proxies), forwarded_allow_ips=list(settings.trusted_proxies),
     )
-    uvicorn.Server(config).run(sockets=[listener])
 
 
 @app.command()

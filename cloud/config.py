@@ -6,7 +6,8 @@ Only the entry points (`cloud/cli.py`, tests) hand the environment in; nobody el
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -37,6 +38,14 @@ SETTINGS = (
     Setting("PORTILLON_SECRET_FILE", "", "file of 64 hex digits: HMAC key of codes that people type"),
     Setting("PORTILLON_DEMO", "0", "1: demonstration; sign-in links last 24 h and may be opened again"),
     Setting("PORTILLON_DEMO_ORIGIN", "", "origin that may frame the pages, with PORTILLON_DEMO=1 only"),
+    Setting("PORTILLON_TRUSTED_PROXIES", "127.0.0.1,::1",
+            "addresses or networks of proxies in front whose X-Forwarded-For is believed, by commas; none: nobody's"),
+    Setting("PORTILLON_SMTP_URL", "",
+            "mail server: smtp://user@host:587 (STARTTLS) or smtps://user@host:465; empty: no mail is sent"),
+    Setting("PORTILLON_SMTP_PASSWORD_FILE", "", "file of the password of the user in PORTILLON_SMTP_URL"),
+    Setting("PORTILLON_SMTP_CA", "", "PEM file of the mail server's authority, where it is not a public one"),
+    Setting("PORTILLON_MAIL_FROM", "", "address that mail comes from; with PORTILLON_SMTP_URL"),
+    Setting("PORTILLON_TABLETS", "", "addresses of tablets' pages by site, by commas: 101=https://192.168.1.20:8443"),
     Setting("PORTILLON_POOL_SIZE", "10", f"database connections of one process, 1 to {POOL_SIZE_MAX}"),
 )
 
@@ -59,6 +68,12 @@ class Settings:
     secret: bytes = b""
     demo: bool = False
     demo_origin: str = ""
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    smtp_url: str = ""
+    smtp_password: str = field(default="", repr=False)
+    smtp_ca: Path | None = None
+    mail_from: str = ""
+    tablets: tuple[tuple[int, str], ...] = ()  # (site, origin): where names for a tablet may go
     pool_size: int = 10
 
     def require(self, *fields: str) -> "Settings":
@@ -99,6 +114,12 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         secret=_secret(text["PORTILLON_SECRET_FILE"], problems),
         demo=demo,
         demo_origin=_url("PORTILLON_DEMO_ORIGIN", text, ("http", "https"), problems).rstrip("/"),
+        trusted_proxies=_addresses("PORTILLON_TRUSTED_PROXIES", text["PORTILLON_TRUSTED_PROXIES"], problems),
+        smtp_url=_mail_server(text, problems),
+        smtp_password=_password("PORTILLON_SMTP_PASSWORD_FILE", text["PORTILLON_SMTP_PASSWORD_FILE"], problems),
+        smtp_ca=_file("PORTILLON_SMTP_CA", text["PORTILLON_SMTP_CA"], problems, "take it from the mail server"),
+        mail_from=text["PORTILLON_MAIL_FROM"],
+        tablets=_tablets(text["PORTILLON_TABLETS"], problems),
         pool_size=_number("PORTILLON_POOL_SIZE", text["PORTILLON_POOL_SIZE"], 1, POOL_SIZE_MAX, problems),
     )
     if settings.demo_origin and not demo:
@@ -122,6 +143,20 @@ def _url(name: str, text: Mapping[str, str], schemes: tuple[str, ...], problems:
     if value and urlsplit(value).scheme not in schemes:
         problems.append(f"{name} must start with {' or '.join(s + '://' for s in schemes)}")
     return value
+
+
+def _tablets(value: str, problems: list[str]) -> tuple[tuple[int, str], ...]:
+    """Read (site, origin): names go to these and nowhere else, so each is https and an origin alone."""
+    found = []
+    for part in filter(None, (one.strip() for one in value.split(","))):
+        site, _, origin = part.partition("=")
+        parts = urlsplit(origin)
+        good = site.isdecimal() and parts.scheme == "https" and parts.hostname and "@" not in parts.netloc
+        if not good or origin != f"https://{parts.netloc}":
+            problems.append(f"PORTILLON_TABLETS must be SITE=https://host:port, by commas, not {part!r}")
+        else:
+            found.append((int(site), origin))
+    return tuple(found)
 
 
 def _address(value: str, problems: list[str]) -> tuple[str, int]:
@@ -153,12 +188,49 @@ def _folder(name: str, value: str, problems: list[str], made_by: str = "keys ini
     return Path(value)
 
 
-def _file(name: str, value: str, problems: list[str]) -> Path | None:
+def _file(
+    name: str, value: str, problems: list[str], from_where: str = "make it with `portillon-cloud gate ca services`"
+) -> Path | None:
     if not value:
         return None
     if not Path(value).is_file():
-        problems.append(f"{name}: {value} is not a file: make it with `portillon-cloud gate ca services`")
+        problems.append(f"{name}: {value} is not a file: {from_where}")
     return Path(value)
+
+
+def _addresses(name: str, value: str, problems: list[str]) -> tuple[str, ...]:
+    """Read addresses and networks. A name would have to be asked of somebody, and `*` would believe everybody."""
+    found = tuple(one.strip() for one in value.split(",")) if value != "none" else ()
+    for one in found:
+        try:
+            ip_network(one)
+        except ValueError:
+            problems.append(f"{name}: {one!r} is neither an address as 10.0.0.7 nor a network as 10.0.0.0/24")
+    return found
+
+
+def _mail_server(text: Mapping[str, str], problems: list[str]) -> str:
+    value = _url("PORTILLON_SMTP_URL", text, ("smtp", "smtps"), problems)
+    if not value:
+        return value
+    server, sender = urlsplit(value), text["PORTILLON_MAIL_FROM"]
+    if not server.hostname or server.password:
+        problems.append("PORTILLON_SMTP_URL must name a host and no password: PORTILLON_SMTP_PASSWORD_FILE holds it")
+    if "@" not in sender or not sender.isprintable():
+        problems.append("PORTILLON_MAIL_FROM must be an address, as school@example.org, where there is a mail server")
+    if server.username and not text["PORTILLON_SMTP_PASSWORD_FILE"]:
+        problems.append("PORTILLON_SMTP_PASSWORD_FILE is not set, and PORTILLON_SMTP_URL names a user")
+    return value
+
+
+def _password(name: str, value: str, problems: list[str]) -> str:
+    if not value:
+        return ""
+    try:
+        return Path(value).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        problems.append(f"{name}: {value} cannot be read ({type(error).__name__})")
+        return ""
 
 
 def _secret(value: str, problems: list[str]) -> bytes:

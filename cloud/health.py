@@ -5,14 +5,16 @@ Not responsible for: the gates' health (fleet). Shows no secret and no address, 
 """
 
 import socket
+import threading
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from cloud.config import Settings
 from cloud.kit import clock, migrate
 from cloud.kit.db import Database, DatabaseAway, TenantRefused, one
 
+KEPT = timedelta(seconds=1)
 BROKER_SECONDS = 1.0  # A broker on the same network answers in milliseconds.
 JOB_SECONDS_MAX = 60  # A worker takes a job within a second; a minute survives its restart.
 BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -27,6 +29,23 @@ class Check:
     ok: bool
     found: str
     repair: str = ""
+
+
+class Examined:
+    """What was found, kept for a second: /health is public, and each look costs the database and the broker."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings, self._database = settings, database
+        self._looking = threading.Lock()
+        self._at: datetime | None = None
+        self._checks: list[Check] = []
+
+    def checks(self, now: datetime) -> list[Check]:
+        """Return every check, at most a second old; of many who ask at once one looks."""
+        with self._looking:
+            if self._at is None or not self._at <= now < self._at + KEPT:
+                self._checks, self._at = examine(self._settings, self._database), now
+            return self._checks
 
 
 def examine(settings: Settings, database: Database) -> list[Check]:

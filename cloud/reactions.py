@@ -116,6 +116,12 @@ def rebuild_day(tx: Transaction, world: World, job: Job, now: datetime) -> None:
     attendance.rebuild_day(tx, _district(job), date.fromisoformat(job.what["day"]))
 
 
+def free_place(tx: Transaction, world: World, job: Job, now: datetime) -> None:
+    """A phone's holder signed out on it: its place is free, and its pass ends at the gates (P34)."""
+    del world
+    passes.free_place(tx, _district(job), UUID(job.what["phone"]), now)
+
+
 def purge_expired(tx: Transaction, world: World, job: Job, now: datetime) -> None:
     """Delete what its retention rule no longer allows to keep."""
     del world, job
@@ -251,6 +257,7 @@ REACTIONS: Mapping[str, tuple[Consequence, ...]] = {
     "FactCorrected": (rebuild_day,),
     "RightsChanged": (sign_policy,),
     "OrderImposed": (tell_office,),
+    "PhoneLeft": (free_place,),
     "PhoneRevoked": (sign_policy,),
     "RoleEnded": (sign_policy,),
     "CredentialRevoked": (sign_policy,),

@@ -4,21 +4,27 @@ Responsible for: what people do with their own ways in, at each door. What takes
 proof of the last ten minutes. Not responsible for: the rules (passkeys.py, passwords.py, addresses.py).
 """
 
+import logging
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from cloud.identity import addresses, passkeys, passwords, service
+from cloud.config import Settings
+from cloud.identity import addresses, passkeys, passwords, service, tries
 from cloud.identity.doors import COOKIES, actor_at, clear_cookie, enrolling_at, still_at, sure_at
 from cloud.identity.model import FIRST_PAGE, NEXT_CHARACTERS_MAX, Actor, Door, Way, door_of_path, own_path
+from cloud.identity.tries import Kind
 from cloud.kit import clock
 from cloud.kit.db import Transaction
 from cloud.kit.errors import N_, Refused
 from cloud.kit.forms import Form, SentForm
+from cloud.kit.i18n import Reader
+from cloud.kit.mail import Mail, MailRefused, send
 from cloud.kit.web import Configured, Db, Tx, page, reader_of
 
+log = logging.getLogger("portillon.identity")
 router = APIRouter()
 
 Next = Annotated[str, Query(max_length=NEXT_CHARACTERS_MAX)]
@@ -28,12 +34,19 @@ WAYS = {
     Way.PAIRING: N_("by a pairing code"), Way.PASSKEY: N_("by a passkey"), Way.PASSWORD: N_("by a password"),
 }
 DOORS = {Door.FAMILY: N_("Families"), Door.SCHOOL: N_("School"), Door.FLEET: N_("Operators")}
+NOT_SENT = N_("The message could not be sent. Please try again in a few minutes.")
+PROOF_SUBJECT = N_("Is this your e-mail address?")
+PROOF_TEXT = N_(
+    "Somebody who is signed in at the school's pages gave this address as their own. If it was you, open this link in"
+    " the same browser within a day and press the button:\n\n%(link)s\n\n"
+    "If it was not you, do nothing: nothing happens.\n"
+)
 NOT_AN_ADDRESS = N_("Please give an e-mail address, for example name@example.org.")
 
 
 @router.get("/account")
 def account_page(request: Request, settings: Configured, tx: Tx, door: Door | None = None, said: str = "") -> Response:
-    return _draw(request, settings.demo, tx, _own(request, door), Form(), said=said)
+    return _draw(request, settings, tx, _own(request, door), Form(), said=said)
 
 
 @router.get("/account/first-passkey")
@@ -77,7 +90,7 @@ def set_password(request: Request, database: Db, settings: Configured, form: Sen
         form.refuse("password", problem)
     if form.problems:
         with database.untenanted() as tx:
-            return _draw(request, settings.demo, tx, actor, form, status=400)
+            return _draw(request, settings, tx, actor, form, status=400)
     hashed = passwords.hash_password(password)
     with database.untenanted() as tx:
         passwords.set_password(tx, actor, email, hashed, request.cookies[COOKIES[Door.FAMILY]], now)
@@ -93,16 +106,39 @@ def remove_password(request: Request, tx: Tx) -> Response:
 
 
 @router.post("/account/family/address")
-def ask_for_proof(request: Request, settings: Configured, tx: Tx, form: SentForm) -> Response:
-    """Make the link that proves an address. Without a mail server it is shown in a demonstration only."""
-    actor, email = sure_at(request, Door.FAMILY), passwords.normal_email(form.typed("email"))
-    if not settings.demo:
+def ask_for_proof(request: Request, settings: Configured, database: Db, form: SentForm) -> Response:
+    """Send the link that proves an address, once it is committed; a demonstration without mail shows it instead."""
+    actor, email, now = sure_at(request, Door.FAMILY), passwords.normal_email(form.typed("email")), clock.now()
+    if not settings.demo and not settings.smtp_url:
         raise Refused("NOT_FOUND")
     if not email:
         form.refuse("email", NOT_AN_ADDRESS)
-        return _draw(request, settings.demo, tx, actor, form, status=400)
-    link = addresses.new_proof(tx, actor, email, request.cookies[COOKIES[Door.FAMILY]], clock.now())
-    return _draw(request, settings.demo, tx, actor, form, link=link)
+        with database.untenanted() as tx:
+            return _draw(request, settings, tx, actor, form, status=400)
+    with database.untenanted() as tx:
+        counted = [tries.allow(tx, settings.secret, Kind.MAIL, who, now) for who in (str(actor.login_id), email)]
+    if not all(counted):
+        raise service.SignInRefused("SIGN_IN_TOO_MANY")
+    with database.untenanted() as tx:
+        link = addresses.new_proof(tx, actor, email, request.cookies[COOKIES[Door.FAMILY]], now)
+    sent = bool(settings.smtp_url)
+    if sent and not _sent(settings, reader_of(request, actor.language), email, link):
+        form.refuse("email", NOT_SENT)
+        sent = False
+    with database.untenanted() as tx:
+        shown = "" if settings.smtp_url else link
+        return _draw(request, settings, tx, actor, form, link=shown, sent=sent, status=503 if form.problems else 200)
+
+
+def _sent(settings: Settings, reader: Reader, email: str, link: str) -> bool:
+    """Send the link in the reader's language; return whether the mail server took it."""
+    text = reader.gettext(PROOF_TEXT) % {"link": settings.public_url + link}
+    try:
+        send(settings, Mail(email, reader.gettext(PROOF_SUBJECT), text))
+    except MailRefused as refused:
+        log.error("a message was not sent: %s", refused)
+        return False
+    return True
 
 
 @router.post("/account/{door}/sessions/{session_id}/end")
@@ -137,8 +173,8 @@ def _own(request: Request, door: Door | None) -> Actor:
     return still_at(request, wanted[0])
 
 
-def _draw(request: Request, demo: bool, tx: Transaction, actor: Actor, form: Form, *, said: str = "", link: str = "",
-          status: int = 200) -> Response:  # fmt: skip
+def _draw(request: Request, settings: Settings, tx: Transaction, actor: Actor, form: Form, *, said: str = "",
+          link: str = "", sent: bool = False, status: int = 200) -> Response:  # fmt: skip
     now, token = clock.now(), request.cookies[COOKIES[actor.door]]
     email, proved = addresses.address_of(tx, actor.login_id)
     return page(
@@ -146,7 +182,8 @@ def _draw(request: Request, demo: bool, tx: Transaction, actor: Actor, form: For
         door=actor.door, doors={each: DOORS[each] for each in Door if actor_at(request, each)}, ways=WAYS,
         door_names=DOORS, said=said, passkeys=passkeys.passkeys_of(tx, actor), sure=actor.is_sure(now),
         may_make=passkeys.may_make(tx, actor, now), has_password=passwords.has_password(tx, actor.login_id),
-        email=email, proved=proved, demo=demo, link=link, sessions=service.open_sessions(tx, actor, token, now),
+        email=email, proved=proved, may_prove=settings.demo or bool(settings.smtp_url), link=link, sent=sent,
+        sessions=service.open_sessions(tx, actor, token, now),
     )  # fmt: skip
 
 

@@ -127,7 +127,10 @@ def start_making(tx: Transaction, party: RelyingParty, actor: Actor, token: str,
         authenticator_selection=AuthenticatorSelectionCriteria(
             resident_key=ResidentKeyRequirement.REQUIRED, user_verification=UserVerificationRequirement.REQUIRED
         ),
-        exclude_credentials=[PublicKeyCredentialDescriptor(id=key.credential) for key in _keys_of(tx, actor)],
+        exclude_credentials=[  # Of this reach only: of other districts' keys a browser is told nothing.
+            PublicKeyCredentialDescriptor(id=key.credential) for key in _keys_of(tx, actor)
+            if key.only_district == _confinement(actor)
+        ],
     )  # fmt: skip
     return json.loads(webauthn.options_to_json(options))
 

@@ -77,9 +77,19 @@ def places_of_session(tx: Transaction, token_hash: bytes, door: Door, now: datet
     )
 
 
-def end_session(tx: Transaction, token_hash: bytes, now: datetime) -> None:
-    tx.execute(
-        "UPDATE session SET ended_at = %(now)s WHERE token_hash = %(hash)s AND ended_at IS NULL",
+@dataclass(frozen=True)
+class EndedSession:
+    """A session that has just ended, and the phone whose own session it was."""
+
+    only_district: UUID | None
+    phone_id: UUID | None
+
+
+def end_session(tx: Transaction, token_hash: bytes, now: datetime) -> EndedSession | None:
+    return one_or_none(
+        tx, EndedSession,
+        "UPDATE session SET ended_at = %(now)s WHERE token_hash = %(hash)s AND ended_at IS NULL"
+        " RETURNING only_district, phone_id",
         {"hash": token_hash, "now": now},
     )
 

@@ -167,8 +167,13 @@ def actor_of(tx: Transaction, door: Door, token: str, now: datetime) -> Actor | 
 
 
 def sign_out(tx: Transaction, token: str, now: datetime) -> None:
-    """End one session. An unknown token is no fault: the browser is signed out either way."""
-    queries.end_session(tx, token_hash(token), now)
+    """End one session. An unknown token is no fault: the browser is signed out either way.
+
+    The session of a phone ends with its place: the browser forgets the pass and its key, so that nobody can use it.
+    """
+    ended = queries.end_session(tx, token_hash(token), now)
+    if ended and ended.phone_id:
+        happened(tx, "PhoneLeft", ended.only_district, phone=str(ended.phone_id))
 
 
 def sign_out_everywhere(tx: Transaction, login_id: UUID, now: datetime, only_district: UUID | None = None) -> None:

@@ -131,6 +131,13 @@ def insert_phone(tx: Transaction, district_id: UUID, id: UUID, person_id: UUID, 
     )  # fmt: skip
 
 
+def holder_of_phone(tx: Transaction, district_id: UUID, phone_id: UUID) -> UUID | None:
+    return one_or_none(
+        tx, UUID, "SELECT person_id FROM pass_key WHERE district_id = %(district)s AND id = %(phone)s",
+        {"district": district_id, "phone": phone_id},
+    )  # fmt: skip
+
+
 def revoke_phone(tx: Transaction, district_id: UUID, person_id: UUID, id: UUID, now: datetime) -> int:
     return tx.execute(
         """UPDATE pass_key SET revoked_at = %(now)s WHERE district_id = %(district_id)s

@@ -189,6 +189,12 @@ def revoke_phone(
     return revoked
 
 
+def free_place(tx: Transaction, district_id: UUID, phone_id: UUID, now: datetime) -> bool:
+    """Take a phone away whose holder signed out on it. Return whether it was still paired."""
+    person_id = queries.holder_of_phone(tx, district_id, phone_id)
+    return person_id is not None and revoke_phone(tx, district_id, person_id, phone_id, now, by=person_id)
+
+
 def _code_hash(secret: bytes, code: str) -> bytes:
     return hmac.digest(secret, b"pairing code " + code.encode(), "sha256")
 

@@ -5,12 +5,15 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from cloud.app import create_app
+from cloud.cli import server_config
 from cloud.config import Settings
+from cloud.health import Examined
 from cloud.identity import service as identity
 from cloud.identity.doors import COOKIES
 from cloud.identity.model import Door
@@ -35,6 +38,29 @@ def test_health_names_each_fault_with_its_repair(browser: TestClient) -> None:
     assert checks["migrations"]["ok"]
     assert "keys init" in checks["keys"]["repair"]
     assert all(check["ok"] or check["repair"] for check in checks.values())
+
+
+def test_health_looks_once_a_second_however_many_ask(settings: Settings, database: Database) -> None:
+    examined, now = Examined(settings, database), clock.now()
+    first = examined.checks(now)
+    assert examined.checks(now + timedelta(milliseconds=999)) is first
+    assert examined.checks(now + timedelta(seconds=1)) is not first
+    assert examined.checks(now - timedelta(seconds=60)) is not first, "a clock that was put back keeps nothing"
+
+
+def test_a_proxy_is_believed_where_the_settings_name_it_and_nowhere_else(settings: Settings) -> None:
+    async def shown(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": scope["client"][0].encode()})
+
+    for named, proxy, seen in (
+        (("10.0.0.7", "10.1.0.0/24"), "10.0.0.7", "203.0.113.9"), (("10.1.0.0/24",), "10.1.0.3", "203.0.113.9"),
+        (("10.0.0.7",), "127.0.0.1", "127.0.0.1"), ((), "10.0.0.7", "10.0.0.7"),
+    ):  # fmt: skip
+        served = server_config(replace(settings, trusted_proxies=named), shown)
+        served.load()
+        client = TestClient(served.loaded_app, client=(proxy, 1))
+        assert client.get("/", headers={"x-forwarded-for": "203.0.113.9"}).text == seen, (named, proxy)
 
 
 def test_health_is_a_page_for_people(browser: TestClient) -> None:

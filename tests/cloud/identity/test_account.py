@@ -1,10 +1,12 @@
 """The account page at each door, signing out here and everywhere, and what the browser is told to forget."""
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 from fastapi.testclient import TestClient
 
+from cloud.config import Settings
 from cloud.identity import service as identity
 from cloud.identity.doors import COOKIES, browser_of
 from cloud.identity.model import Door, Way
@@ -12,7 +14,9 @@ from cloud.kit import clock
 from cloud.kit.db import Database, many, one
 from cloud.kit.ids import new_id
 from tests.cast import Cast, a_district
+from tests.cloud.identity.conftest import a_house
 from tests.conftest import PUBLIC_URL
+from tests.mailbox import a_server
 
 ORIGIN = {"origin": PUBLIC_URL}
 AGENTS = {
@@ -114,6 +118,35 @@ def test_signing_out_elsewhere_and_everywhere_ends_sessions_on_the_server(
     assert (told.status_code, told.headers["clear-site-data"]) == (303, '"storage"')
     with database.untenanted() as tx:
         assert identity.actor_of(tx, Door.FAMILY, own, clock.now()) is None
+
+
+def test_the_link_that_proves_an_address_comes_by_mail_in_the_readers_language_and_at_most_five_times(
+    settings: Settings, database: Database, cast: Cast
+) -> None:
+    with a_server() as (box, address):
+        told = replace(settings, smtp_url=f"smtp://{address}", mail_from="school@example.org")
+        with TestClient(a_house(told, database), base_url=PUBLIC_URL, follow_redirects=False) as browser:
+            browser.cookies.set(COOKIES[Door.FAMILY], opened(database, cast, "mother", Door.FAMILY))
+            form = {"email": "New@Mail.example"}
+            answer = browser.post("/account/family/address", data=form, headers=ORIGIN)
+            assert answer.status_code == 200 and "/prove/" not in answer.text, "the link is in the mailbox alone"
+            [line] = [line for line in box.text().splitlines() if line.startswith(PUBLIC_URL)]
+            assert box.taken[0].rcpt_tos == ["new@mail.example"]
+            assert browser.post(line.removeprefix(PUBLIC_URL), headers=ORIGIN).headers["location"] == "/family"
+            asked = [browser.post("/account/family/address", data=form, headers=ORIGIN).status_code for _ in range(5)]
+            assert asked == [200, 200, 200, 200, 429] and len(box.taken) == 5
+    with database.untenanted() as tx:
+        assert one(tx, bool, "SELECT email_proved_at IS NOT NULL FROM login WHERE email = 'new@mail.example'")
+
+
+def test_a_mail_server_that_is_away_is_said_and_the_page_keeps_what_was_typed(
+    settings: Settings, database: Database, cast: Cast
+) -> None:
+    told = replace(settings, smtp_url="smtp://127.0.0.1:1", mail_from="school@example.org")
+    with TestClient(a_house(told, database), base_url=PUBLIC_URL, follow_redirects=False) as browser:
+        browser.cookies.set(COOKIES[Door.FAMILY], opened(database, cast, "mother", Door.FAMILY))
+        answer = browser.post("/account/family/address", data={"email": "a@b.example"}, headers=ORIGIN)
+    assert answer.status_code == 503 and 'value="a@b.example"' in answer.text and "/prove/" not in answer.text
 
 
 def test_nobody_ends_a_session_of_somebody_else(browser: TestClient, database: Database, cast: Cast) -> None:

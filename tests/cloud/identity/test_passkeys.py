@@ -242,6 +242,17 @@ def test_one_authenticator_makes_one_key_and_nobody_takes_anothers(
     assert [bytes_of(one["id"]) for one in excluded] == [key.credential]
 
 
+def test_a_browser_is_told_no_key_of_another_district_of_the_same_login(
+    browser: TestClient, database: Database, cast: Cast
+) -> None:
+    there = a_district(database, "neighbour", 202)
+    a_holder(browser, database, cast)
+    with database.untenanted() as tx:
+        tx.execute("UPDATE passkey SET only_district = %s", (there.district,))
+    sign_in_as(browser, database, cast, "mother")
+    assert ask(browser, "family/make/start").json()["excludeCredentials"] == []
+
+
 def test_ten_keys_are_the_most(browser: TestClient, database: Database, cast: Cast) -> None:
     sign_in_as(browser, database, cast, "mother")
     answers = [code_of(make(browser, an_authenticator())) for _ in range(PASSKEYS_MAX + 1)]

@@ -43,3 +43,26 @@ def test_only_a_demonstration_may_be_framed() -> None:
         read_settings({"PORTILLON_DEMO_ORIGIN": "http://127.0.0.1:9000"})
     shown = read_settings({"PORTILLON_DEMO_ORIGIN": "http://127.0.0.1:9000", "PORTILLON_DEMO": "1"})
     assert shown.demo_origin == "http://127.0.0.1:9000"
+
+
+def test_whom_to_believe_and_where_to_send_mail_are_checked_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SettingsRefused) as refused:
+        read_settings({
+            "PORTILLON_TRUSTED_PROXIES": "10.0.0.7,*,proxy.example", "PORTILLON_SMTP_URL": "smtp://me:secret@mail.example",
+            "PORTILLON_SMTP_PASSWORD_FILE": str(tmp_path / "none"), "PORTILLON_SMTP_CA": str(tmp_path / "none"),
+        })  # fmt: skip
+    told = " ".join(refused.value.problems)
+    for words in ("'*'", "'proxy.example'", "no password", "PORTILLON_MAIL_FROM", "PASSWORD_FILE: ", "SMTP_CA: "):
+        assert words in told
+    assert "secret" not in told
+
+
+def test_mail_and_proxies_are_read_and_a_password_is_shown_to_nobody(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("s3cret\n")
+    told = read_settings({
+        "PORTILLON_SMTP_URL": "smtps://me@mail.example", "PORTILLON_MAIL_FROM": "school@example.org",
+        "PORTILLON_SMTP_PASSWORD_FILE": str(tmp_path / "password"), "PORTILLON_TRUSTED_PROXIES": "none",
+    })  # fmt: skip
+    assert (told.smtp_password, told.trusted_proxies) == ("s3cret", ())
+    assert "s3cret" not in repr(told)
+    assert read_settings({}).trusted_proxies == ("127.0.0.1", "::1")

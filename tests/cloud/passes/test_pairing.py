@@ -409,3 +409,21 @@ def test_a_phone_that_is_told_to_forget_its_pass_frees_its_place_and_no_other_ph
     with database.tenant(cast.district) as tx:
         [left] = passes.phones_of(tx, cast.district, cast.mother)
     assert left.slot == 1
+
+
+def test_signing_out_on_a_phone_frees_its_place_and_ends_its_pass_at_the_gates(
+    api: TestClient, database: Database, settings: Settings, phone_settings: Settings, cast: Cast
+) -> None:
+    from cloud.worker import Worker
+
+    for seed in (31, 32):
+        assert finish(api, a_code(database, settings, cast, cast.mother), an_ed25519_phone(seed)).status_code == 200
+    told = api.post("/sign-out/family", headers={"origin": PUBLIC_URL}, follow_redirects=False)
+    assert told.headers["clear-site-data"] == '"storage"'
+    assert phone_settings.keys_dir
+    Worker(database, phone_settings.keys_dir).settle()
+    with database.tenant(cast.district) as tx:
+        assert len(passes.phones_of(tx, cast.district, cast.mother)) == 1
+        revoked = passes.policy_content(tx, cast.district, cast.site, clock.now()).revocations
+        assert len(revoked.thumbs) == 1
+    assert finish(api, a_code(database, settings, cast, cast.mother), an_ed25519_phone(33)).status_code == 200
