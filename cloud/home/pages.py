@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from cloud.home import mode_pages
+from cloud.home import mode_pages, tablet_pages
 from cloud.identity.doors import actor_at
 from cloud.identity.model import Door
 from cloud.kit.errors import N_
@@ -17,6 +17,7 @@ from cloud.kit.web import page, reader_of
 
 router = APIRouter()
 router.include_router(mode_pages.router)
+router.include_router(tablet_pages.router)
 
 # What the gate and the cloud keep, where, and how long: MISSION S1.4; the calendar of deletions is cloud/retention.py.
 FACTS_STAY = N_("35 days on the gate; at the school for the school year, then what the law adds")

@@ -1,22 +1,32 @@
 """The staff's tablet in Chromium before a whole gate with no cloud and no internet: stories, axe, keyboard, sizes."""
 
 import os
+import secrets
 import time
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from cloud.home.tablet_pages import seal
 from protocols.events import Kind
-from protocols.passes import OUT
+from protocols.passes import OUT, card_text, issue_card
 from tests.browser.test_page_rules import AXE, SMALL_CONTROLS, violations
 from tests.edge.household import Phone
-from tests.edge.line import until
+from tests.edge.line import SITE, until
 from tests.edge.test_tablet_pages import House, answers
 
 pytestmark = pytest.mark.serial
 TABLET, HAND = {"width": 1024, "height": 768}, {"width": 390, "height": 844}
 CONTROL_PIXELS_MIN = 64  # UX details 13: at the gate and for staff
+STORED = """() => new Promise((told) => {
+    const opening = indexedDB.open("portillon-tablet", 1);
+    opening.onupgradeneeded = () => opening.result.createObjectStore("names");
+    opening.onsuccess = () => {
+        const asked = opening.result.transaction("names").objectStore("names").count();
+        asked.onsuccess = () => { opening.result.close(); told(asked.result); };
+    };
+})"""
 TABS = ("Waiting", "By hand", "Inside", "Done")
 
 
@@ -40,6 +50,7 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
 def page(context: BrowserContext, house: House) -> Page:
     """A tablet whose shift was opened by the keyboard alone."""
     opened = context.new_page()
+    opened.on("dialog", lambda dialog: dialog.accept())
     opened.goto(f"{house.url}/tablet")
     begin = opened.get_by_role("button", name="Begin a shift")
     expect(begin).to_be_focused()
@@ -60,6 +71,12 @@ def ask(house: House, phone: Phone, childmask: int = 1) -> None:
     answer = house.gate.answer_to(phone.text(time.time() + 9, direction=OUT, childmask=childmask))
     assert answer["code"] == "STAFF_CONFIRM"
     house.gate.scene.clear()
+
+
+def a_card(house: House, *, holder: int, child: int) -> str:
+    now = int(time.time())
+    fields = {"site": SITE, "holder": holder, "children": [(child, 3)], "iat": now - 60, "exp": now + 86_400}
+    return card_text(issue_card(house.site.issuer, cti=secrets.token_bytes(8), **fields))
 
 
 def take_in(page: Page, number: int) -> None:
@@ -133,8 +150,44 @@ def test_axe_finds_nothing_and_every_control_is_large(page: Page, house: House) 
 
 
 def test_a_tablet_that_hears_the_gate_no_more_says_so_and_a_shift_ends_by_hand(page: Page) -> None:
-    page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="End the shift").click()
     expect(page.get_by_role("heading", name="Begin a shift")).to_be_visible()
     page.reload()
     expect(page.get_by_role("heading", name="Begin a shift")).to_be_visible()
+
+
+def test_names_come_with_the_link_stay_on_the_tablet_and_go_with_the_shift(page: Page, house: House) -> None:
+    """Story 2's card: the tablet names grandmother and the child; the gate never hears of either."""
+    names = {
+        "v": 1, "site": SITE, "made_ms": int(time.time() * 1000),
+        "children": [[201, "Айгерим Нұрлан", "Sunflowers"]], "adults": [[9, "Гүлнар Ким", [[201, "grandmother"]]]],
+    }  # fmt: skip
+    page.goto(f"{house.url}/tablet#names={seal(SITE, names)}")
+    expect(page.get_by_role("heading", name="Begin a shift")).to_be_visible()
+    page.wait_for_url(f"{house.url}/tablet")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Show your staff pass to the gate").wait_for()
+    page.keyboard.type(house.digits())
+    expect(page.locator("#names")).to_contain_text("Names of")
+    house.gate.next_one()
+    assert house.gate.answer_to(a_card(house, holder=9, child=201))["code"] == "STAFF_CONFIRM"
+    house.gate.scene.clear()
+    open_tab(page, "Waiting")
+    request = page.locator("article.request").filter(has_text="Printed card")
+    expect(request).to_contain_text("Айгерим Нұрлан")
+    expect(request).to_contain_text("Гүлнар Ким (grandmother)")
+    request.get_by_role("button", name="Confirm").click()
+    expect(page.locator("#said")).to_have_text("Confirmed: the door is open.")
+    page.get_by_role("button", name="End the shift").click()
+    expect(page.get_by_role("heading", name="Begin a shift")).to_be_visible()
+    assert page.evaluate(STORED) == 0
+
+
+def test_names_of_another_site_or_with_a_byte_changed_are_not_taken(page: Page, house: House) -> None:
+    told = {"v": 1, "site": SITE, "made_ms": 1, "children": [[201, "Nobody", ""]], "adults": []}
+    good = seal(SITE, told)
+    for wrong in (seal(SITE + 1, told), good[:-3] + ("AAA" if good[-3:] != "AAA" else "BBB"), "x", "A" * 100):
+        page.goto("about:blank")
+        page.goto(f"{house.url}/tablet#names={wrong}")
+        expect(page.get_by_role("heading", name="Begin a shift")).to_be_visible()
+        assert page.evaluate(STORED) == 0

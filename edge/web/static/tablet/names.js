@@ -1,10 +1,12 @@
 // Names live on this tablet alone, sealed (AES-256-GCM) by the cloud for this site; the gate has none and gets none.
-// The key comes from the school's page, through a window that this page opened, as a CryptoKey that no script can read
-// out. It is kept for the shift, beside what it opens, and goes with it. With no key the tablet shows numbers.
+// They come with their key in the part of a link after "#", which a browser sends to no server. The key becomes a
+// CryptoKey that no script can read out, is kept for the shift beside what it opens, and goes with it.
 
 import { compare, say } from "./words.js";
 
 const STORE = "names";
+const KEY_BYTES = 32, IV_BYTES = 12;
+const KEPT_MS = 14 * 3_600_000; // prepared before a shift that never began: gone by the next morning
 const site = Number(document.body.dataset.site);
 const cloud = document.body.dataset.cloud;
 
@@ -42,24 +44,27 @@ export function allChildren() {
   return rows.sort((a, b) => compare(a.group, b.group) || compare(a.name, b.name));
 }
 
-export function fetchThem(then) {
-  addEventListener("message", async function take(event) {
-    if (event.origin !== cloud || event.data?.type !== "portillon-names") return;
-    removeEventListener("message", take);
-    const opened = await open(event.data).catch(() => null);
-    if (!opened) return;
-    held = opened;
-    await inStore("readwrite", (store) => store.put(event.data, "sealed"));
-    event.source?.close?.();
-    then();
-  });
-  window.open(`${cloud}/school/tablet?site=${site}`, "portillon-names");
+// Go to the school's page, which leads back here with the names; the shift goes on meanwhile.
+export function fetchThem() {
+  location.assign(`${cloud}/school/tablet?site=${site}`);
+}
+
+// Names that came with the address: taken, opened once to see that they are for this site, and out of sight.
+export async function take() {
+  const told = location.hash.match(/^#names=([\w-]+)$/)?.[1];
+  if (!told) return;
+  history.replaceState(null, "", location.pathname + location.search);
+  const octets = Uint8Array.from(atob(told.replaceAll("-", "+").replaceAll("_", "/")), (one) => one.charCodeAt(0));
+  const key = await crypto.subtle.importKey("raw", octets.slice(0, KEY_BYTES), "AES-GCM", false, ["decrypt"]);
+  const sealed = { key, iv: octets.slice(KEY_BYTES, KEY_BYTES + IV_BYTES), sealed: octets.slice(KEY_BYTES + IV_BYTES) };
+  if (await open(sealed)) await inStore("readwrite", (store) => store.put(sealed, "sealed"));
 }
 
 export async function restore() {
   try {
     const sealed = await inStore("readonly", (store) => store.get("sealed"));
-    if (sealed) held = await open(sealed);
+    held = sealed ? await open(sealed) : null;
+    if (held && Date.now() - held.made_ms > KEPT_MS) await forget();
   } catch {
     await forget();
   }
@@ -70,11 +75,11 @@ export async function forget() {
   await inStore("readwrite", (store) => store.clear()).catch(() => {});
 }
 
-async function open({ key, iv, sealed, site: of }) {
-  if (of !== site) return null;
+async function open({ key, iv, sealed }) {
   const additionalData = new TextEncoder().encode(`portillon-names/1/${site}`);
-  const clear = await crypto.subtle.decrypt({ name: "AES-GCM", iv, additionalData }, key, sealed);
-  const told = JSON.parse(new TextDecoder().decode(clear));
+  const packed = await crypto.subtle.decrypt({ name: "AES-GCM", iv, additionalData }, key, sealed);
+  const clear = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const told = await new Response(clear).json();
   if (told.v !== 1 || told.site !== site) return null;
   return {
     made_ms: told.made_ms,

@@ -25,7 +25,7 @@ let stream = null;
 let drawn = "";
 
 function tell(code) {
-  if (code === "NO_SHIFT") return restart();
+  if (code === "NO_SHIFT") return over();
   const key = code === "DONE" ? "done" : code === "TAKEN_BACK" ? "taken_back" : has(`said_${code}`) ? `said_${code}` : "said_OTHER";
   place("said").textContent = say(key);
   place("said").dataset.good = String(["DONE", "TAKEN_BACK", "CONFIRMED"].includes(code));
@@ -62,7 +62,7 @@ function drawBars() {
   const bar = place("names");
   bar.hidden = false;
   bar.classList.toggle("quiet", names.are());
-  const button = () => h("button", { className: "plain", "data-name": "fetch", onclick: () => names.fetchThem(draw) }, say("get_names"));
+  const button = () => h("button", { className: "plain", "data-name": "fetch", onclick: names.fetchThem }, say("get_names"));
   put(bar, h("p", {}, names.are() ? say("names_of", { time: time(names.madeMs()) }) : say("no_names")), names.canFetch() ? [button()] : []);
 }
 
@@ -87,13 +87,19 @@ function listen() {
   stream = new EventSource("tablet/stream");
   stream.onmessage = (event) => hear(JSON.parse(event.data));
   stream.addEventListener("alive", alive);
-  stream.addEventListener("ended", restart);
+  stream.addEventListener("ended", over);
   stream.onerror = async () => { // a stream that is refused is never tried again by the browser: look why
     if (stream?.readyState !== EventSource.CLOSED) return;
     const told = await ask("me").catch(() => null);
-    if (told && !told.shift) restart();
+    if (told && !told.shift) over();
     else setTimeout(() => stream?.readyState === EventSource.CLOSED && listen(), 2_000);
   };
+}
+
+// A shift that ends takes the names with it.
+function over() {
+  names.forget();
+  restart();
 }
 
 function restart() {
@@ -101,7 +107,6 @@ function restart() {
   stream = null;
   shift = state = null;
   drawn = "";
-  names.forget();
   for (const id of ["tabs", "names", "mode", "lost", "end"]) place(id).hidden = true;
   place("shift").textContent = "";
   clearTimeout(lostTimer);
@@ -129,9 +134,17 @@ async function start() {
   place("end").onclick = async () => {
     if (!confirm(say("end_sure"))) return;
     const { code } = await send("end");
-    if (code === "ENDED") restart();
+    if (code === "ENDED") over();
     else tell(code);
   };
+  const taken = () => names.take().catch(() => {});
+  await taken();
+  addEventListener("hashchange", async () => {
+    await taken();
+    if (!shift) return;
+    await names.restore();
+    draw();
+  });
   setInterval(() => tick(Date.now() + behindMs), 1_000);
   await enter();
 }
