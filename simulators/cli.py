@@ -295,7 +295,7 @@ def phone(
 def story(
     number: Annotated[int, typer.Argument(help="2: grandmother's printed card; 3: the court order.")],
     directory: Directory = Path(".story"),
-    orders: Annotated[int, typer.Option(min=0, max=40, help="Of story 3: measure so many further orders.")] = 20,
+    orders: Annotated[int, typer.Option(min=0, max=40, help="Of story 3: measure so many further orders.")] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Play one story end to end on a stack of its own, and end with one line of proof."""
