@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 
 from cloud.fleet import claims
 from cloud.fleet.service import GateRefused
-from cloud.identity.doors import FleetActor, FleetSure
+from cloud.identity.doors import FleetSure
 from cloud.identity.may import Action, Thing, require
 from cloud.identity.model import Actor
 from cloud.identity.tries import Kind, allow, forgive
@@ -30,7 +30,7 @@ FIRST_NUMBER, NUMBER_MAX = 1, min(UINT32_MAX, 999_999_999)  # what Form.number r
 
 
 @router.get("/fleet/claim")
-def claim_page(request: Request, actor: FleetActor, database: Db, settings: Configured, code: Code = "") -> Response:
+def claim_page(request: Request, actor: FleetSure, database: Db, settings: Configured, code: Code = "") -> Response:
     """Ask for the words, or show the gate that shows them. A scanned code brings them along."""
     require(actor, Action.CHANGE_GATES, Thing(actor.district_id))
     form = Form({"code": [code]} if code else None)
