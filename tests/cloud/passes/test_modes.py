@@ -79,10 +79,9 @@ def test_open_doors_end_by_themselves_at_the_gate_and_in_the_cloud(
     assert roster.apply(DocumentKind.KM1, after.body, (now + 4 * HOUR).timestamp()) == "MODE_OK"
 
 
-def test_a_recorded_free_mode_replayed_tomorrow_is_refused_by_version_and_by_expiry(
+def test_p48_a_recorded_free_mode_replayed_tomorrow_is_refused_by_version_and_by_expiry(
     database: Database, cast: Cast, ring: KeyRing
 ) -> None:
-    """P48."""
     now, tomorrow = clock.now(), clock.now() + 24 * HOUR
     set_mode(database, cast, Mode.FREE, now)
     recorded = signed(database, cast, ring, now).body
