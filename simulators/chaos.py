@@ -45,7 +45,7 @@ STORM_RATIO_MAX = 2.0
 STORM_FREE_MS = 250.0  # below this the ratio says nothing: it is two or three commits, and no door waits for a receipt
 STORM_QUICK_MS = 1_000.0  # the same in CI, where other tests have the processor
 DOCUMENTS_SECONDS_MAX = 10.0  # until the cloud has put right what somebody retained in their place
-FAMILIES = 24
+FAMILIES = 14  # a gate: each comes again after some twenty seconds
 TIMELINE, PLAYED = "timeline.jsonl", "played.jsonl"
 
 Tell = Callable[[str], None]

@@ -250,12 +250,20 @@ class FamilyPages:
 
 
 def wait_for_ledger(stack: Stack, seconds: float = DRAIN_SECONDS_MAX) -> Ledger:
-    """Return both exports once the cloud holds all that the gates hold, or as they are when time is up."""
+    """Return both exports once the cloud holds all that the gates hold, or as they are when time is up.
+
+    A database or a gate that is away meanwhile is asked again. Raises WorldFault where it stays away.
+    """
     deadline = time.monotonic() + seconds
     while True:
-        ledger = read_ledger(stack)
-        if not ledger.lost or time.monotonic() > deadline:
-            return ledger
+        is_last = time.monotonic() > deadline
+        try:
+            ledger = read_ledger(stack)
+            if not ledger.lost or is_last:
+                return ledger
+        except WorldFault:
+            if is_last:
+                raise
         time.sleep(0.3)
 
 

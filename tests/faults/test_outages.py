@@ -1,30 +1,44 @@
-"""The other outages of a real building: a cut line, a clock nobody vouches for, a full card, a cloud away.
+"""One stack, broken twice: by an outsider who knows only the commands, then by the outages of a real building.
 
-In each the gate answers as PROTOCOL section 3 says, and when it is over nothing is lost.
+The outsider kills and freezes by pid and counts by the two exports. In an outage (a cut line, a clock nobody vouches
+for, a full card, a cloud away) the gate answers as PROTOCOL section 3 says. When it is over nothing is lost.
 """
 
+import json
+import signal
+import time
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from simulators.district import Sizes
 from simulators.gatehouse import Arrival, Gatehouse
 from simulators.morning import choose_comers, play_morning, wait_for_ledger
 from simulators.outage import outage, play_outage
 from simulators.parts import gate_status
 from simulators.phone import HeldPass, Phone
 from simulators.processes import WorldFault, wait_until
-from simulators.stack import Stack, Wishes
+from simulators.stack import Stack
+from tests.faults.driver import ARRIVALS, COMMAND_SECONDS_MAX, Driver
+
+KINDS = {"gate", "broker", "ingest", "worker", "web", "database"}  # and what a stack may need besides
+DRAIN_SECONDS_MAX = 10.0
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("outages"))
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    driver = Driver(tmp_path_factory.mktemp("driver"))
     try:
-        stack.up(Wishes(sizes=Sizes(gates=1, families=30)))
-        yield stack
+        yield driver
     finally:
-        stack.down()
+        driver.down()
+
+
+@pytest.fixture(scope="module")
+def stack(driver: Driver) -> Stack:
+    """The outsider's stack, as he left it, for those who know more."""
+    return Stack(Path(driver.directory))
 
 
 @pytest.fixture
@@ -34,6 +48,52 @@ def well(stack: Stack) -> Stack:
     wait_until(lambda: gate_status(gate.url).get("broker") == "up", 30, "the gate finds no broker")
     wait_until(lambda: gate_status(gate.url).get("outbox") == 0, 30, "the outbox is not drained")
     return stack
+
+
+def test_a_stack_names_its_parts_so_that_anybody_can_break_them(driver: Driver) -> None:
+    assert {part["kind"] for part in driver.parts.values()} >= KINDS
+    assert all(part["pid"] and Path(part["log"]).exists() for part in driver.parts.values())
+    assert all(
+        part.get("url") or part.get("port") for part in driver.parts.values() if part["kind"] in ("web", "broker")
+    )
+    assert all(Path(gate["config"]).exists() for gate in driver.gates())
+
+
+def test_killed_frozen_and_started_again_under_arrivals_nothing_is_lost_doubled_or_invented(driver: Driver) -> None:
+    morning = driver.morning()
+    driver.wait_for_arrivals(4)  # families have refreshed their passes while the cloud was there
+    for victim in ("gate-11", "broker", "ingest", "worker", "database"):
+        driver.kill(victim)
+        time.sleep(0.5)
+        driver.start(victim)
+    driver.kill("broker", signal.SIGSTOP)
+    time.sleep(2)
+    driver.kill("broker", signal.SIGCONT)
+    began = time.monotonic()
+    waiting = {gate["name"]: gate for gate in driver.gates()}
+    while waiting and time.monotonic() - began < 5 * DRAIN_SECONDS_MAX:
+        waiting = {name: gate for name, gate in waiting.items() if driver.status(gate)["outbox"]}
+        time.sleep(0.05)
+    drained = time.monotonic() - began
+    told, errors = morning.communicate(timeout=COMMAND_SECONDS_MAX)
+    assert morning.returncode == 0, errors
+    summary = json.loads(told)
+    assert (summary["lost"], summary["duplicates"], summary["phantoms"]) == (0, 0, 0), summary
+    assert summary["arrivals"] == ARRIVALS and drained <= DRAIN_SECONDS_MAX, drained
+    assert driver.all_run()
+
+
+def test_the_two_exports_say_the_same_of_every_event(driver: Driver) -> None:
+    at_gates, in_cloud = driver.at_gates(), driver.in_cloud()
+    counted = Counter((line["gate"], line["epoch"], line["seq"]) for line in in_cloud)
+    assert set(at_gates) == set(counted) and set(counted.values()) == {1}
+    assert all(line["receipted"] for line in at_gates.values())
+    for line in in_cloud:
+        own = at_gates[line["gate"], line["epoch"], line["seq"]]
+        assert all(line[key] == own[key] for key in ("kind", "code", "head"))
+        assert abs(line["at"] - own["at"]) < 0.001
+    opened = [line for line in at_gates.values() if line["code"] == "OPEN"]
+    assert len(opened) == ARRIVALS
 
 
 def test_doors_open_while_the_line_is_cut_and_all_is_stored_when_it_is_joined_again(well: Stack) -> None:

@@ -28,7 +28,7 @@ class Session:
         self.ready = threading.Event()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, name, protocol=mqtt.MQTTv5)
         self.client.reconnect_delay_set(1, 1)
-        self.client.on_connect = lambda client, *_: client.subscribe(topic, qos=1)
+        self.client.on_connect = lambda client, *_: (client.subscribe(topic, qos=1), None)[1]
         self.client.on_subscribe = lambda *_: self.ready.set()
         self.client.on_message = lambda _client, _data, message: self.heard.put(bytes(message.payload))
         self.client.on_publish = lambda _client, _data, mid, *_: self.acknowledged.append(mid)
