@@ -138,8 +138,6 @@ EXPECTED: dict[str, Line] = {
     # --- the school: the mode of its gates
     "GET /school/tablet": Line("school", DAY - {"teacher", "other_teacher"}),
     "POST /school/tablet/{school_id}": Line("school", OFFICE | {"gate_staff", "day_care"}, NO, OTHER_OFFICE),
-    "GET /school/tablet": Line("school", DAY - {"teacher", "other_teacher"}),
-    "POST /school/tablet/{school_id}": Line("school", OFFICE | {"gate_staff", "day_care"}, NO, OTHER_OFFICE),
     "GET /school/mode": Line("school", ANY_OFFICE),
     "POST /school/mode/{school_id}": Line("school", OFFICE, NO, OTHER_OFFICE, {"mode": "holiday"}),
     # --- the school: cards and phones of one adult, here the father
