@@ -30,6 +30,7 @@ from edge.journal_file import JournalFailed
 from edge.loop import FIRMWARE, Loop, Parts
 from edge.pins import Pins
 from edge.renewal import Renewal, is_renewable
+from edge.scanner import open_scanner
 from edge.settings import is_loopback
 from edge.shadow import Shadow
 from edge.supervision import Supervision
@@ -105,8 +106,11 @@ class Appliance:
         self.updater = self._new_updater(versions, update, now)
         self._stack.callback(self.loop.close)
         self.tablet = self._tablet(now)
+        scanner = open_scanner(config.scanner, self.loop, self.health, now)
+        if scanner is not None:
+            self._stack.callback(scanner.stop)
         self.port = pages.port if pages else None
-        self._starters = [clock.start, *(one.start for one in (pages, self.tablet) if one)]
+        self._starters = [clock.start, *(one.start for one in (pages, self.tablet, scanner) if one)]
 
     def _pages(self, board: Board) -> Pages | None:
         if self._config.web.listen is None:
