@@ -16,7 +16,7 @@ mode_of() {
 
 (cd "$here/root" && find . -type f) | while read -r file; do
     # A site's own broker network is kept.
-    case $file in */broker.conf) [ -e "$root/$file" ] && continue ;; esac
+    case $file in */broker.conf | */cloud.conf) [ -e "$root/$file" ] && continue ;; esac
     install -D -m "$(mode_of "$file")" "$here/root/$file" "$root/$file"
 done
 [ -z "$root" ] || exit 0
@@ -27,6 +27,6 @@ systemctl enable --now var-lib-portillon.mount
 systemd-tmpfiles --create
 udevadm control --reload
 systemctl enable nftables.service chrony.service NetworkManager.service
-systemctl enable portillon-gate.path portillon-gate.service portillon-again.timer
+systemctl enable portillon-claim.service portillon-gate.path portillon-gate.service portillon-again.timer
 systemctl disable --now wpa_supplicant.service bluetooth.service avahi-daemon.service 2>/dev/null || true
 systemctl mask getty@tty1.service

@@ -41,9 +41,9 @@ class Authority:
         self.file = self.directory / f"{self.name}.pem"
         self.file.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, common_name: str) -> tuple[Path, Path]:
+    def issue(self, common_name: str, until: datetime.datetime = UNTIL) -> tuple[Path, Path]:
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]), key)
+        builder = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]), key, until)
         names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
         certificate = builder.add_extension(names, critical=False).sign(self._key, hashes.SHA256())
         cert_file, key_file = (self.directory / f"{self.name}-{common_name}.{end}" for end in ("crt", "key"))
@@ -57,9 +57,11 @@ class Authority:
             file.chmod(0o644)  # Mosquitto reads them as its own user
         return cert_file, key_file
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, until: datetime.datetime = UNTIL
+    ) -> x509.CertificateBuilder:
         builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self._name).public_key(key.public_key())
-        return builder.serial_number(x509.random_serial_number()).not_valid_before(FROM).not_valid_after(UNTIL)
+        return builder.serial_number(x509.random_serial_number()).not_valid_before(FROM).not_valid_after(until)
 
 
 @pytest.fixture
@@ -119,6 +121,32 @@ def test_a_certificate_of_a_stranger_is_refused_and_reported(
     line = SecureLine(tmp_path, secured.port, authority.file, *Authority(tmp_path, "stranger").issue("101-11"))
     until(lambda: line.health.fault_of("broker"))
     assert not line.broker.up
+    line.close()
+
+
+def test_a_certificate_that_has_ended_is_refused_and_the_next_one_let_in_without_a_restart(
+    tmp_path: Path, authority: Authority, secured: Mosquitto
+) -> None:
+    ended = authority.issue("101-11", FROM + datetime.timedelta(days=90))
+    line = SecureLine(tmp_path, secured.port, authority.file, *ended)
+    until(lambda: line.health.fault_of("broker"))
+    assert not line.broker.up
+    for old, new in zip(ended, authority.issue("101-11-next"), strict=True):
+        new.replace(old)
+    line.broker.use_certificate()
+    until(lambda: line.broker.up)
+    assert line.health.fault_of("broker") is None
+    line.close()
+
+
+def test_files_that_went_bad_leave_the_line_as_it_was(tmp_path: Path, authority: Authority, secured: Mosquitto) -> None:
+    chain, key = authority.issue("101-11")
+    line = SecureLine(tmp_path, secured.port, authority.file, chain, key)
+    until(lambda: line.broker.up)
+    chain.write_bytes(b"no certificate")
+    with pytest.raises(CertificatesUnusable):
+        line.broker.use_certificate()
+    assert line.broker.up
     line.close()
 
 
