@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
-from cloud.fleet import configurations, queries
+from cloud.fleet import configurations, service
 from cloud.fleet.configurations import Sections
 from cloud.fleet.reports import ConfigurationReport
 from cloud.kit.db import RuleBroken, Transaction, many, one_or_none
@@ -63,7 +63,7 @@ def start(
 ) -> Rollout:
     """Begin with the first ring. change: settings that count over what each gate runs. Raises RolloutRefused."""
     named = [gate for ring in rings for gate in ring]
-    known = {gate.gate for gate in queries.gates(tx, district_id, None) if gate.revoked_at is None}
+    known = set(many(tx, int, "SELECT gate FROM gate WHERE district_id = %s AND revoked_at IS NULL", (district_id,)))
     twice = len(set(named)) != len(named)
     if not named or twice or not all(rings) or len(rings) > RINGS_MAX or not known >= set(named):
         raise RolloutRefused("ROLLOUT_RINGS")
@@ -132,11 +132,11 @@ def reported(tx: Transaction, district_id: UUID, gate: int, told: ConfigurationR
     if told.state == "rejected":
         _move(tx, district_id, running, gate, "failed", now, told.first_error)
         _go_back(tx, district_id, running, rows, now)
-        queries.raise_alarm(tx, district_id, gate, FAILED, {"revision": told.version}, now)
+        service.raise_alarm(tx, district_id, gate, FAILED, now, {"revision": told.version})
         _end(tx, district_id, running, "failed", now)
         return
     _move(tx, district_id, running, gate, "applied", now)
-    queries.close_alarm(tx, district_id, gate, FAILED, now)
+    service.close_alarm(tx, district_id, gate, FAILED, now)
     _go_on(tx, district_id, running, now)
 
 
