@@ -89,8 +89,14 @@ class Watch:
         if blind == FROZEN and moment >= self._thaw_due:
             self._thaw_due = moment + BLIND_SECONDS
             self._failed("CAMERA_FROZEN: the same picture again and again", moment)
-        view = blind if self._is_open() else None
+        view = blind if blind and self._in_hours() else None
         if view != self._health.view:
             self._health.view = view
             self._health.fault("view", f"CAMERA_{view}" if view else None)
             self._tell()
+
+    def _in_hours(self) -> bool:
+        try:
+            return self._is_open()
+        except (ValueError, OverflowError, OSError):
+            return True  # a clock beyond any calendar: rather an alarm too much than a gate that ends by it

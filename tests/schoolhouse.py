@@ -4,7 +4,9 @@ gate's real journal and sender on the other end."""
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from nacl.signing import SigningKey
 from psycopg import sql
 
 from cloud.fleet import service as fleet
+from cloud.ingest import Ingest
 from cloud.kit import clock
 from cloud.kit.db import Database
 from cloud.passes.keys import KeyRing, init_keys
@@ -40,7 +43,7 @@ class Schoolhouse:
     broker: RunningBroker
     cast: Cast
     lines: list[Broker] = field(default_factory=list)
-    _ingest: subprocess.Popen[bytes] | None = None
+    _stop: Callable[[], object] | None = None
 
     @classmethod
     def open(cls, directory: Path, clone: Clone) -> "Schoolhouse":
@@ -53,19 +56,39 @@ class Schoolhouse:
         return cls(directory, clone, ring, start_broker(directory / "broker"), cast)
 
     def start(self) -> None:
+        """Start ingest in a thread of this process."""
+        database = Database(self.clone.url, 2).open()
+        ingest = Ingest(database, self.broker.url, self.ring)
+        thread = threading.Thread(target=ingest.run, name="ingest")
+        thread.start()
+
+        def stop() -> None:
+            ingest.stop.set()
+            thread.join(15)
+            database.close()
+
+        self._stop = stop
+
+    def start_apart(self) -> None:
+        """Start ingest as a process of its own, so that both ends have their own processor time."""
         environment = {
             **os.environ, "PORTILLON_DATABASE_URL": self.clone.url, "PORTILLON_BROKER_URL": self.broker.url,
             "PORTILLON_KEYS_DIR": str(self.directory / "keys"),
             "PORTILLON_SECRET_FILE": str(self.directory / "secret"),
         }  # fmt: skip
         command = [str(Path(sys.executable).parent / "portillon-cloud"), "ingest"]
-        self._ingest = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+
+        def stop() -> None:
+            process.terminate()
+            process.wait(15)
+
+        self._stop = stop
 
     def stop(self) -> None:
-        if self._ingest is not None:
-            self._ingest.terminate()
-            self._ingest.wait(15)
-            self._ingest = None
+        if self._stop is not None:
+            self._stop()
+            self._stop = None
 
     def close(self) -> None:
         for line in self.lines:

@@ -28,7 +28,7 @@ FASTER_MIN = 50
 @pytest.fixture
 def school(clone: Clone, tmp_path: Path) -> Iterator[Schoolhouse]:
     opened = Schoolhouse.open(tmp_path, clone)
-    opened.start()
+    opened.start_apart()
     yield opened
     opened.close()
 
