@@ -19,9 +19,9 @@ _DENIED = re.compile(r"Denied PUBLISH from (\d+-\d+) \(")
 _SUBSCRIBES = re.compile(r"Received SUBSCRIBE from (\S+)")
 _FILTER = re.compile(r"\t(.*) \(QoS [012]\)")
 _KNOCKS = re.compile(r"New connection from (\S+) on port \d+\.")
-_ENTERS = re.compile(r"New client connected from (\S+) as (\S+) \(")
+_ENTERS = re.compile(r"New client connected from (\S+) as (\S+) \(.*u'([^']*)'\)")  # the name of its certificate last
 _LEAVES = re.compile(r"Client (\d+-\d+) (?:closed|disconnected|has exceeded|already connected)")
-_HANDSHAKE = re.compile(r"OpenSSL Error|TLS (?:error|handshake)|certificate verify failed")
+_HANDSHAKE = re.compile(r"OpenSSL Error")
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,11 @@ class BrokerLog:
         elif found := _KNOCKS.match(line):
             self._knocked = _host(found[1])
         elif found := _ENTERS.match(line):
-            return self._entered(_host(found[1]), found[2])
+            # The warden comes under a gate's client id when it pushes one off: it is not that gate.
+            return self._entered(_host(found[1]), found[2]) if found[2] == found[3] else []
         elif found := _LEAVES.match(line):
             self._here.discard(found[1])
-        elif _HANDSHAKE.search(line):
+        elif _HANDSHAKE.match(line):
             return self._refused()
         return []
 
