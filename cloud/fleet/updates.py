@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
-from cloud.fleet import queries
+from cloud.fleet import service
 from cloud.fleet.messages import send_down
 from cloud.kit.db import RuleBroken, Transaction, many, one_or_none
 from cloud.kit.errors import N_, Answer, Refused
@@ -66,7 +66,8 @@ def start(
 ) -> Rollout:
     """Order the first ring to take a version. Raises UpdateRefused."""
     named = [gate for ring in rings for gate in ring]
-    known = {gate.gate for gate in queries.gates(tx, district_id, None) if gate.revoked_at is None}
+    found = service.gates_by_number(tx, named).values()
+    known = {one.gate for one in found if one.district_id == district_id and not one.revoked}
     if not is_version(version):
         raise UpdateRefused("UPDATE_VERSION")
     twice = len(set(named)) != len(named)
@@ -147,11 +148,11 @@ def reported(tx: Transaction, district_id: UUID, gate: int, told: Told, now: dat
     announce(tx, district_id, "gate", [gate])
     running = _running(tx, district_id)
     if told.state is UpdateState.COMMITTED:
-        queries.close_alarm(tx, district_id, gate, WENT_BACK, now)
+        service.close_alarm(tx, district_id, gate, WENT_BACK, now)
     if running is None or running.job != told.job:
         return
     if told.state in (UpdateState.ROLLED_BACK, UpdateState.FAILED):
-        queries.raise_alarm(tx, district_id, gate, WENT_BACK, {"version": told.version, "code": told.code}, now)
+        service.raise_alarm(tx, district_id, gate, WENT_BACK, now, {"version": told.version, "code": told.code})
         _end(tx, district_id, running, "failed", now)
     elif told.state is UpdateState.COMMITTED:
         _go_on(tx, district_id, running, now)

@@ -70,7 +70,7 @@ def test_a_download_that_broke_off_waits_a_minute_and_does_not_go_on_for_ever() 
 
 def test_an_order_is_taken_once_and_an_older_one_never() -> None:
     update = ordered(Update(), Order(7, "0.3.0"), "0.2.0")
-    assert update == WAITING
+    assert update is not None and update == WAITING
     assert ordered(update, Order(7, "0.3.0"), "0.2.0") is None
     assert ordered(update, Order(6, "0.9.0"), "0.2.0") is None
 

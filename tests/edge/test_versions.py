@@ -6,10 +6,13 @@ torn file), or after it with everything forgotten that was not made to last. The
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import shutil
 import stat
 import subprocess
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +23,7 @@ from cloud.fleet.releases import packed
 from edge import update as machine
 from edge.update import CRASHED, Condition, Found, Step, Update, at_start, done, went_back
 from edge.versions import PLACE, TRIAL_STARTS, ArchiveRefused, Disk, Versions, lacking
-from protocols.limits import RELEASE_FILES_MAX
+from protocols.limits import RELEASE_FILES_MAX, RELEASE_TREE_BYTES_MAX
 from protocols.releases import DESCRIPTION, START, Release, UpdateState, describe
 from tests.edge.mirror import a_release
 
@@ -364,10 +367,6 @@ PLAIN = {DESCRIPTION: describe(Release(NEW, (3, 11))), START: b""}
 
 
 def tarred(name: str, kind: bytes = b"0", size: int = 0, link: str = "") -> bytes:
-    import gzip
-    import io
-    import tarfile
-
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         member = tarfile.TarInfo(name)
@@ -395,14 +394,13 @@ def test_an_archive_that_is_not_plain_files_of_this_version_is_refused_and_nothi
     assert sorted(path.name for path in tmp_path.iterdir()) == ["archive", "gate"]
 
 
-def test_what_unpacks_to_too_much_is_refused_before_it_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("edge.versions.RELEASE_TREE_BYTES_MAX", 10_000)
+def test_what_says_that_it_unpacks_to_too_much_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("big.py")
+    member.size = RELEASE_TREE_BYTES_MAX + 1
     archive = tmp_path / "archive"
-    archive.write_bytes(packed({**PLAIN, "big.py": b"\0" * 10_001}))
+    archive.write_bytes(gzip.compress(member.tobuf()))
     (tmp_path / "base").mkdir()
-    with pytest.raises(ArchiveRefused):
+    with pytest.raises(ArchiveRefused, match="too much"):
         Versions(tmp_path / "base").install(archive, NEW)
     assert not list((tmp_path / "base").rglob("big.py"))
 

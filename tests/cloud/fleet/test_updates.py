@@ -119,6 +119,19 @@ def test_a_rollout_that_makes_no_sense_is_refused(
     assert no.value.code == code
 
 
+def test_a_gate_of_another_district_or_a_revoked_one_is_in_no_ring(database: Database, cast: Cast) -> None:
+    with database.tenant(cast.district) as tx:
+        fleet.revoke_gate(tx, cast.district, 12, NOW)
+    for ring in ([[12]], [[11, 12]]):
+        with database.tenant(cast.district) as tx, pytest.raises(updates.UpdateRefused) as no:
+            updates.start(tx, cast.district, "0.2.0", ring, NOW)
+        assert no.value.code == "UPDATE_RINGS"
+    other = a_district(database, "elsewhere", 102)
+    with database.tenant(other.district) as tx, pytest.raises(updates.UpdateRefused) as no:
+        updates.start(tx, other.district, "0.2.0", [[11]], NOW)
+    assert no.value.code == "UPDATE_RINGS"
+
+
 def test_two_rollouts_at_once_are_refused_by_the_database(database: Database, cast: Cast) -> None:
     start(database, cast)
     with pytest.raises(updates.UpdateRefused) as no:
