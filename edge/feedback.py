@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from edge.door import Told
+from protocols.documents import Mode
 from protocols.reasons import SIGNAL, Reason, Signal
 
 RESULT_MS = 3_000  # UX: the result stays 3 s, the next scan replaces it
@@ -74,6 +75,8 @@ class Words(StrEnum):
     OTHER_GATE = "other_gate"
     CLOSED = "closed"
     LOCKDOWN = "lockdown"
+    EVACUATE = "evacuate"
+    DOOR_OPEN = "door_open"
     DECLINED = "declined"
     NOTHING_WAITS = "nothing_waits"
     RING = "ring"
@@ -129,6 +132,12 @@ IDLE = Feedback(Face.IDLE, Words.SHOW_CODE, LIGHT_IDLE, TONE_NONE)
 READING = Feedback(Face.READING, Words.HOLD_STILL, LIGHT_READING, TONE_TICK)
 OUT_OF_ORDER = Feedback(Face.OUT_OF_ORDER, Words.RING, LIGHT_OUT_OF_ORDER, TONE_NONE)
 
+# What the gate shows when nobody is there, by the mode of its site; in the others it is idle.
+RESTING: dict[Mode, Feedback] = {
+    Mode.LOCKDOWN: Feedback(Face.REFUSED, Words.LOCKDOWN, Light((), then=_RED), TONE_NONE),
+    Mode.EVACUATE: Feedback(Face.OPEN, Words.EVACUATE, LIGHT_OPEN, TONE_NONE),
+    Mode.FREE: Feedback(Face.OPEN, Words.DOOR_OPEN, LIGHT_OPEN, TONE_NONE),
+}
 DIGITS = Feedback(Face.DIGITS, Words.DIGITS, LIGHT_NONE, TONE_NONE)
 
 _BY_SIGNAL: dict[Signal, tuple[Face, Light, Tone]] = {

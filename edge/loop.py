@@ -200,7 +200,7 @@ class Loop:
         for turn in self._each_turn:
             self._guarded(turn.__qualname__, turn)
         self._guarded("doorway", self._turn_door)
-        self.porch.fade(broken=not self._ledger.ok or self._parts.health.fault_of("camera") is not None)
+        self.porch.fade(self._mode, broken=not self._ledger.ok or self._parts.health.fault_of("camera") is not None)
         frame = self._watch.look(moment)
         if frame is None:
             time.sleep(POLL_SECONDS)

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 
 from edge.decision import Decision
 from edge.door import Told
-from edge.feedback import DIGITS, DOOR_TONES, IDLE, OUT_OF_ORDER, RESULT_MS, Face, Feedback, feedback_for
+from edge.feedback import DIGITS, DOOR_TONES, IDLE, OUT_OF_ORDER, RESTING, RESULT_MS, Face, Feedback, feedback_for
 from edge.pins import Pins
 from edge.shift import DIGITS_SECONDS
 from edge.web.board import Board
+from protocols.documents import Mode
 from protocols.events import Flag
 from protocols.reasons import Reason, Signal
 
@@ -85,9 +86,9 @@ class Porch:
         if self._shown.feedback.face is Face.DIGITS:
             self._shown.until = 0.0
 
-    def fade(self, *, broken: bool) -> None:
+    def fade(self, mode: Mode, *, broken: bool) -> None:
         """Where the last result has had its time: back to what the gate shows when nobody is there."""
-        rest = OUT_OF_ORDER if broken else IDLE
+        rest = RESTING.get(mode) or (OUT_OF_ORDER if broken else IDLE)
         if time.monotonic() >= self._shown.until and self._shown.feedback != rest:
             self._shown.feedback = rest
             self._pins.lights.base(rest.light)
