@@ -32,8 +32,8 @@ _EVENT = struct.Struct("llHHi")  # struct input_event of this machine: time, typ
 _EV_KEY, _PRESSED, _RELEASED = 1, 1, 0
 _EVIOCGRAB = 0x40044590  # the keys are ours alone: they must not type into a console
 _SHIFTS, _ENTERS = (42, 54), (28, 96)
-_PLAIN = dict(zip((2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13), "1234567890-=", strict=True))
-_SHIFTED = dict(zip((2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13), "!@#$%^&*()_+", strict=True))
+_PLAIN: dict[int, str] = dict(zip((2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13), "1234567890-=", strict=True))
+_SHIFTED: dict[int, str] = dict(zip((2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13), "!@#$%^&*()_+", strict=True))
 for _row, _first in (("qwertyuiop", 16), ("asdfghjkl", 30), ("zxcvbnm", 44)):
     _PLAIN |= {_first + n: letter for n, letter in enumerate(_row)}
     _SHIFTED |= {_first + n: letter.upper() for n, letter in enumerate(_row)}
