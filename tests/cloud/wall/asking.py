@@ -27,17 +27,20 @@ from tests.cast import NOW, TIMEZONE
 from tests.cloud.wall.town import MARK, Town
 
 MODULES = ("service", "queries", "escorts", "orders", "custody", "corrections", "staff", "grants", "letters", "rights",
-           "roster")
+           "roster", "ledger_queries", "alerts", "messages", "configurations", "rollouts", "modes", "at_the_gate",
+           "claims", "claim_queries", "updates", "certificates")
 # Not asked, and why.
 NOT_ASKED = {
     "cloud.attendance.service.record_batch": "takes a gate's signed segments; tests/cloud/ingest asks it",
     "cloud.attendance.service.school_day": "takes a recorded fact",
     "cloud.attendance.service.raise_incidents": "takes recorded facts",
-    "cloud.attendance.queries.insert_receipts": "takes columns of a batch",
-    "cloud.attendance.queries.insert_forks": "takes columns of a batch",
+    "cloud.attendance.ledger_queries.insert_receipts": "takes columns of a batch",
+    "cloud.attendance.ledger_queries.insert_forks": "takes columns of a batch",
     "cloud.attendance.queries.insert_events": "takes columns of a batch",
     "cloud.attendance.queries.insert_incidents": "takes columns of a batch",
     "cloud.attendance.queries.merge_days": "takes columns of a batch",
+    "cloud.fleet.certificates.renew": "takes the authority's key and certificate; tests/cloud/fleet asks it",
+    "cloud.fleet.certificates.sign_waiting": "takes the authority's key and certificate; tests/cloud/fleet asks it",
     "cloud.passes.service.keep_document": "takes a function that signs",
 }
 
