@@ -1,5 +1,5 @@
-"""Two restores told as stories: the cloud's database from last night's backup (P46), a gate's card from an old image
-(P21). Real journals, a real broker, an ingest process, and a real database that is really put back."""
+"""Told as stories: the cloud's database restored from last night's backup (P46), a gate's card from an old image (P21),
+a card with a changed byte (P22). Real journals, a real broker, an ingest process, a real database really put back."""
 
 import shutil
 import time
@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from edge.decision import Decision, Draft
 from edge.health import Health
 from edge.journal import Journal, open_journal
+from edge.ledger import Ledger
 from protocols.events import Clock, Event, Kind
+from protocols.reasons import Reason
 from simulators.database import RunningDatabase
 from tests.conftest import Clone
 from tests.edge.line import until
@@ -95,3 +98,40 @@ def test_p21_a_card_put_back_from_an_old_image_forks_and_its_window_empties_all_
     assert school.ask("SELECT head FROM ledger_fork WHERE seq = 74") == [(card.head,)]
     assert school.ask("SELECT code FROM gate_alarm") == [("LEDGER_FORK",)]
     card.close()
+
+
+def test_a_card_with_a_changed_byte_loses_that_one_event_and_everybody_knows_which(
+    school: Schoolhouse, tmp_path: Path
+) -> None:
+    path = tmp_path / "gate" / "journal.sqlite"
+    journal = open_journal(path)
+    write(journal, 60)
+    raw = journal.pending(40, 1)[0].bytes
+    epoch = journal.epoch
+    journal.close()
+    data = bytearray(path.read_bytes())
+    data[data.index(raw) + len(raw) - 2] ^= 1
+    path.write_bytes(data)
+
+    health = Health(tmp_path)
+    journal = open_journal(path)
+    ledger = Ledger(journal, health, lambda: "ntp")
+    line = school.line(journal, health)
+    arrival = Decision(Reason.OPEN, events=(Draft(Kind.PHONE_PASS, {3: 7}),), strike=True)
+    assert ledger.write(arrival, time.time()) is not None, "the door works at once"
+
+    def told_and_drained() -> bool:
+        gaps = ledger.gaps()
+        if gaps is not None and ledger.write(gaps, time.time()) is not None:
+            ledger.told(gaps)
+            line.wake()
+        return journal.salvaged is None and not journal.untold() and journal.outbox_depth == 0
+
+    until(lambda: journal.salvaged is not None, 30)
+    until(told_and_drained, 30)
+    seqs = [seq for (seq,) in school.ask(f"SELECT seq FROM ingest_receipt WHERE epoch = {epoch} ORDER BY seq")]
+    assert seqs == [seq for seq in range(60) if seq != 41]
+    assert school.ask("SELECT epoch, first_seq, next_seq FROM ledger_hole") == [(epoch, 41, 42)]
+    assert school.ask("SELECT code FROM gate_alarm") == [("LEDGER_GAP",)]
+    assert school.ask("SELECT count(*) FROM ledger_fork") == [(0,)]
+    journal.close()
