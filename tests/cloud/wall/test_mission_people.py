@@ -1,6 +1,7 @@
 """Facts of the mission about people, each as a test that bears its number: rules, five escorts, who read, one account.
 
-S1.19 (a pass that is not good) stands in tests/edge and tests/vectors, S1.21 (a printed card at the same gate) in
+S1.19 (a pass that is not good) stands in tests/edge/test_mission_gate.py, S1.20 (a new region) in
+tests/cloud/standards/test_new_region.py, S1.21 (a printed card at the same gate) in
 tests/journeys/test_stories.py, the race of S1.18 in test_races.py.
 """
 
