@@ -17,6 +17,7 @@ from protocols.reasons import SIGNAL, Reason, Signal
 # Told by the gate of itself: true whether the journal can be written or not, so it is written when it can be again.
 NEWS = frozenset((Kind.BOOT, Kind.CLOCK_SET, Kind.MODE, Kind.DOOR, Kind.DOUBLE_USE))
 _STAFFS = frozenset((Kind.STAFF_FACT, Kind.CORRECTION, Kind.HANDED_OVER))
+_SIGNALS = {str(reason): signal for reason, signal in SIGNAL.items()}  # a document's code has none
 ALL_POWERS = 15  # the tablet's, opened for a shift by a member of staff
 
 
@@ -66,7 +67,7 @@ class Decision:
 
     @property
     def signal(self) -> Signal:
-        return SIGNAL[Reason(self.code)] if self.code in Reason else Signal.NONE
+        return _SIGNALS.get(str(self.code), Signal.NONE)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from protocols.rules import Hours
 _MINUTE_SECONDS = 60
 _LOCAL = frozenset((Told.PRE_ALARM,))  # heard at the door and nowhere else
 _CRIED = ALARMS | {Told.FIRE}
+_END_OF = {one: Told(f"{one}_over") for one in Told if f"{one.name}_OVER" in Told.__members__}
 _LEVELS = {
     documents.Mode.LOCKDOWN: (Level.LOCKDOWN, Happening.SITE_LOCKDOWN),
     documents.Mode.EVACUATE: (Level.FREE, Happening.SITE_FREE),
@@ -49,6 +50,7 @@ class Doorway:
         self._write, self._tell, self._hours = write, tell, unlocked_hours
         self._door, self._last_ms, self._ends_ms = Door(), 0, 0
         self._written: deque[float] = deque(maxlen=REFUSALS_PER_MINUTE_MAX)
+        self._to_end: set[Told] = set()  # ends of what stands in the ledger
         self.heard: list[Told] = []  # told since somebody last looked, for the buzzer
 
     @property
@@ -120,18 +122,29 @@ class Doorway:
         self._health.fault("door", ", ".join(f"DOOR_{name}" for name in standing) or None)
         if not _LOCAL.issuperset(told):
             self._tell()
-        drafts = tuple(_draft(one) for one in told if one not in _LOCAL)
-        if drafts and not written:
-            self._record(drafts)
+        told = tuple(one for one in told if one not in _LOCAL)
+        if told and not written:
+            self._record(told)
+        elif written:
+            self._note(told)
 
-    def _record(self, drafts: tuple[Draft, ...]) -> None:
-        """At most 6 records a minute (P-3): a contact that chatters must not wear out the disk."""
+    def _record(self, told: tuple[Told, ...]) -> None:
+        """At most 6 records a minute (P-3): a contact that chatters must not wear out the disk. The end of what was
+        written is always written: the ledger's last word is never an alarm that is over."""
         recent = self._written
         if len(recent) == recent.maxlen and time.monotonic() - recent[0] < _MINUTE_SECONDS:
             self._health.count("door_not_recorded")
-            return
-        recent.append(time.monotonic())
-        self._write(drafts)
+            told = tuple(one for one in told if one in self._to_end)
+            if not told:
+                return
+        else:
+            recent.append(time.monotonic())
+        self._note(told)
+        self._write(tuple(_draft(one) for one in told))
+
+    def _note(self, told: tuple[Told, ...]) -> None:
+        self._to_end -= set(told)
+        self._to_end |= {_END_OF[one] for one in told if one in _END_OF}
 
 
 def _draft(told: Told) -> Draft:

@@ -137,6 +137,16 @@ def test_a_contact_that_chatters_for_a_minute_is_six_records(entrance: Entrance)
     assert entrance.health.counters["door_not_recorded"] == 34
 
 
+def test_the_end_of_an_alarm_that_was_written_is_written_too_and_no_more_of_the_chatter(entrance: Entrance) -> None:
+    entrance.door._step(Happening.FIRE, 0)
+    for _ in range(20):
+        entrance.door._step(Happening.TAMPER, 0)
+        entrance.door._step(Happening.TAMPER_OVER, 0)
+    assert entrance.rows == ["fire", *["tamper", "tamper_over"] * 3]
+    entrance.door._step(Happening.FIRE_OVER, 0)
+    assert entrance.rows[-1] == "fire_over"
+
+
 def test_an_input_that_cannot_be_read_is_a_fault_until_it_can(entrance: Entrance) -> None:
     pin: Any = entrance.factory.pin(CONTACT)
     pin._get_state = lambda: 1 / 0

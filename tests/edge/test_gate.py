@@ -10,7 +10,7 @@ from edge.view import Symbol
 from protocols.documents import CustodyRule, GateKey, GateList, build_gate_list
 from protocols.events import Kind, Note, build_note
 from protocols.passes import IN, INTENT_ENTER, OUT, POWER_CONFIRM, POWER_RELEASE
-from protocols.reasons import DocumentKind, Reason
+from protocols.reasons import DocumentKind, Reason, Signal
 from tests.doorstep import GATE, NOW, SISTER, SITE, Doorstep, Phone, a_card, a_list
 
 MOTHER = Phone(1)
@@ -308,6 +308,11 @@ def test_p14_a_bad_list_is_named_and_the_good_one_stays() -> None:
         decision = door.gate.document(DocumentKind.KR1, data, NOW)
         assert (decision.code, decision.alarms) == (code, (code,))
     assert door.gate.roster.policy == held
+
+
+def test_the_code_of_a_document_shows_nothing_to_people() -> None:
+    assert Doorstep().gate.document(DocumentKind.KR1, b"", NOW).signal is Signal.NONE
+    assert Doorstep().scan(NOW + 1, MOTHER.shows(NOW + 1)).signal is Signal.GREEN
 
 
 def test_p47_a_list_of_ten_minutes_ahead_locks_no_site_out() -> None:
