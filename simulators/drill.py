@@ -44,6 +44,11 @@ class Drill:
         self._began = time.monotonic()
         self.timeline: list[Json] = []
 
+    @property
+    def seconds(self) -> float:
+        """How long the drill has been played."""
+        return time.monotonic() - self._began
+
     def tell(self, words: str) -> None:
         """Tell a step; it stands in the timeline with the seconds since the drill began."""
         self.timeline.append({"at_s": round(time.monotonic() - self._began, 2), "step": words})
