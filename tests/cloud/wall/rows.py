@@ -82,7 +82,8 @@ ROWS: tuple[LiteralString, ...] = (
     "INSERT INTO ledger_fork (district_id, gate, epoch, seq, head, fork, received_at)"
     " VALUES (%(district)s, %(gate)s, 1, 0, %(hash_b)s, 1, now())",
     "INSERT INTO ledger_hole (district_id, gate, epoch, first_seq, next_seq, head, from_day, to_day, told_epoch,"
-    " told_seq, received_at) VALUES (%(district)s, %(gate)s, 1, 1, 3, %(hash_a)s, now()::date, now()::date, 2, 0, now())",
+    " told_seq, received_at) VALUES (%(district)s, %(gate)s, 1, 1, 3, %(hash_a)s, now()::date, now()::date, 2, 0,"
+    " now())",
     "INSERT INTO attendance_event (district_id, occurred_at, received_at, school_day, site, gate, epoch, seq, kind,"
     " code, direction, child_id, moved, person_id, clock, body) VALUES (%(district)s, now(), now(), now()::date,"
     " %(site)s, %(gate)s, 1, 0, 1, 'OPEN', 1, %(child)s, true, %(mother)s, 1, '\\xa0')",
@@ -116,7 +117,8 @@ ROWS: tuple[LiteralString, ...] = (
     "INSERT INTO gate_claim (district_id, id, code_hash, token_hash, public_key, request, claimed_at, expires_at)"
     " VALUES (%(district)s, %(claim)s, %(hash_a)s, %(hash_b)s, %(hash_c)s, repeat('x', 64)::bytea, now(),"
     " now() + interval '15 minutes')",
-    "INSERT INTO gate_claim (district_id, id, code_hash, token_hash, public_key, request, claimed_at, expires_at, state,"
+    "INSERT INTO gate_claim (district_id, id, code_hash, token_hash, public_key, request, claimed_at,"
+    " expires_at, state,"
     " gate, decided_at, decided_by) VALUES (%(district)s, gen_random_uuid(), %(hash_b)s, %(hash_b)s, %(hash_d)s,"
     " repeat('x', 64)::bytea, now(), now() + interval '15 minutes', 'approved', %(gate)s, now(), %(operator)s)",
     "INSERT INTO gate_certificate (district_id, serial, gate, public_key, request, why, requested_at, body, not_before,"
