@@ -99,8 +99,10 @@ class TypedKeys:
 class Scanner:
     """One device in a thread of its own. `texts` is emptied by the loop; `told` says what is wrong, or None."""
 
-    def __init__(self, settings: ScannerSettings, told: Callable[[str | None], None]) -> None:
-        self._settings, self._told = settings, told
+    def __init__(
+        self, settings: ScannerSettings, told: Callable[[str | None], None], reopen_seconds: float = REOPEN_SECONDS
+    ) -> None:
+        self._settings, self._told, self._reopen_seconds = settings, told, reopen_seconds
         self.texts: deque[str] = deque(maxlen=TEXTS_MAX)
         self._stop = threading.Event()
         self._wake_read, self._wake_write = os.pipe()
@@ -121,7 +123,7 @@ class Scanner:
                 device = self._open()
             except (OSError, termios.error) as error:
                 self._told(f"SCANNER_AWAY: {self._settings.path}: {error.args[-1] if error.args else error}")
-                self._stop.wait(REOPEN_SECONDS)
+                self._stop.wait(self._reopen_seconds)
                 continue
             self._told(None)
             try:
@@ -130,7 +132,7 @@ class Scanner:
                 pass  # unplugged: what is opened next says whether it is back
             finally:
                 os.close(device)
-            self._stop.wait(REOPEN_SECONDS / 10)
+            self._stop.wait(self._reopen_seconds / 10)
 
     def _read(self, device: int) -> None:
         """Read until it is unplugged or we stop."""

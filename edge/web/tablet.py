@@ -67,6 +67,37 @@ def build_tablet(desk: Desk, board: Board, *, gate: int, site: int, language: st
         said = WORDS.get(request.path_params["language"])
         return JSONResponse(said) if said else JSONResponse({"code": "NO_SUCH_LANGUAGE"}, 404)
 
+    def answer(request: Request, body: Json) -> Response:
+        name, confirm, direction = body.get("id"), body.get("confirm"), body.get("direction")
+        if type(name) is not str or type(confirm) is not bool or direction not in (None, 1, 2):
+            raise _Wrong
+        return _told(desk.answer(_secret(request, SHIFT_COOKIE), name, confirm, direction))
+
+    def act(request: Request, body: Json) -> Response:
+        return _told(desk.act(_secret(request, SHIFT_COOKIE), _act_of(request.path_params["act"], body)))
+
+    async def stream(request: Request) -> Response:
+        secret = _secret(request, SHIFT_COOKIE)
+        if not desk.runs(secret):
+            return JSONResponse({"code": "NO_SHIFT"}, 401)
+        return _stream(desk, board, secret)
+
+    routes = [
+        Route("/", lambda _request: RedirectResponse("/tablet")),
+        Route("/tablet", page),
+        Route("/tablet/words/{language}.json", words),
+        Route("/tablet/stream", stream),
+        *_shift_routes(desk),
+        Route("/tablet/answer", _posted(answer), methods=["POST"]),
+        Route("/tablet/act/{act}", _posted(act), methods=["POST"]),
+        Mount("/static", StaticFiles(directory=HERE / "static")),
+    ]
+    return Starlette(routes=routes, middleware=[Middleware(_Headers)])
+
+
+def _shift_routes(desk: Desk) -> list[Route]:
+    """Asking for a shift, opening it, whose it is, ending it."""
+
     def me(request: Request) -> Response:
         shift = desk.shift(_secret(request, SHIFT_COOKIE))
         if shift is None:
@@ -98,35 +129,12 @@ def build_tablet(desk: Desk, board: Board, *, gate: int, site: int, language: st
         answer.delete_cookie(SHIFT_COOKIE, path="/", secure=True, httponly=True, samesite="strict")
         return answer
 
-    def answer(request: Request, body: Json) -> Response:
-        name, confirm, direction = body.get("id"), body.get("confirm"), body.get("direction")
-        if type(name) is not str or type(confirm) is not bool or direction not in (None, 1, 2):
-            raise _Wrong
-        return _told(desk.answer(_secret(request, SHIFT_COOKIE), name, confirm, direction))
-
-    def act(request: Request, body: Json) -> Response:
-        return _told(desk.act(_secret(request, SHIFT_COOKIE), _act_of(request.path_params["act"], body)))
-
-    async def stream(request: Request) -> Response:
-        secret = _secret(request, SHIFT_COOKIE)
-        if not desk.runs(secret):
-            return JSONResponse({"code": "NO_SHIFT"}, 401)
-        return _stream(desk, board, secret)
-
-    routes = [
-        Route("/", lambda _request: RedirectResponse("/tablet")),
-        Route("/tablet", page),
-        Route("/tablet/words/{language}.json", words),
+    return [
         Route("/tablet/me", me),
-        Route("/tablet/stream", stream),
         Route("/tablet/ask", _posted(ask), methods=["POST"]),
         Route("/tablet/open", _posted(open_), methods=["POST"]),
         Route("/tablet/end", _posted(end), methods=["POST"]),
-        Route("/tablet/answer", _posted(answer), methods=["POST"]),
-        Route("/tablet/act/{act}", _posted(act), methods=["POST"]),
-        Mount("/static", StaticFiles(directory=HERE / "static")),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(_Headers)])
 
 
 def open_tablet(

@@ -131,9 +131,8 @@ def said() -> list[str | None]:
 
 
 @pytest.fixture
-def scanner(wire: Wire, said: list[str | None], monkeypatch: pytest.MonkeyPatch) -> Iterator[Scanner]:
-    monkeypatch.setattr(module, "REOPEN_SECONDS", 0.05)
-    made = Scanner(ScannerSettings("serial", str(wire.path)), said.append)
+def scanner(wire: Wire, said: list[str | None]) -> Iterator[Scanner]:
+    made = Scanner(ScannerSettings("serial", str(wire.path)), said.append, reopen_seconds=0.05)
     made.start()
     until(lambda: said)
     yield made

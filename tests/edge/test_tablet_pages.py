@@ -229,7 +229,7 @@ def test_a_departure_is_confirmed_on_the_tablet_and_the_door_opens_by_name(house
     phone = Phone(house.site, holder=9, children=[(31, 7)])  # perms 4: staff must confirm
     pulses = house.gate.pulses
     house.gate.next_one()
-    assert house.gate.answer_to(phone.text(direction=OUT))["code"] == "STAFF_CONFIRM"
+    assert house.gate.answer_to(phone.text(time.time() + 9, direction=OUT))["code"] == "STAFF_CONFIRM"
     house.gate.scene.clear()
     (row,) = until(lambda: tablet.state()["waiting"])
     assert (row["what"], row["holder"], row["children"][0]["child"]) == ("phone", 9, 31)
@@ -246,7 +246,7 @@ def test_what_staff_decline_stays_shut(house: House, tablet: Tablet) -> None:
     phone = Phone(house.site, holder=10, children=[(32, 7)])
     pulses = house.gate.pulses
     house.gate.next_one()
-    assert house.gate.answer_to(phone.text())["code"] == "STAFF_CONFIRM"
+    assert house.gate.answer_to(phone.text(time.time() + 9))["code"] == "STAFF_CONFIRM"
     house.gate.scene.clear()
     (row,) = until(lambda: tablet.state()["waiting"])
     assert tablet.post("answer", {"id": row["id"], "confirm": False}).json()["code"] == "DECLINED"
