@@ -2,7 +2,8 @@
 
 schemathesis reads /openapi.json; forms are read by our own code from text fields, which the schema does not tell, so
 they are thrown at each POST with the field names that our pages use. `long` does both at length: on 22 November 2026
-with test_two_districts.py 226 tests, 100 examples an address and 300 a function, none failed, 9 minutes of processor time.
+with test_two_districts.py 226 tests,
+100 examples an address and 300 a function, none failed, 9 minutes of processor time.
 """
 
 import re
