@@ -27,7 +27,7 @@ def test_a_configuration_that_fails_its_health_check_rolls_back_and_the_next_rin
     outcome = (proof["good"], proof["blinding"], proof["code"], proof["ring_2"])
     assert outcome == ("done", "failed", "CAMERA", "untouched")
     assert proof["told"][12] is None and proof["told"][21] is None
-    assert proof["back_after_s"] < 45
+    assert proof["back_after_s"] < 75  # twenty of them are the trial; each look is a command of its own
 
 
 def test_a_good_release_stays_and_two_bad_ones_go_back_by_themselves(stack: Stack) -> None:
