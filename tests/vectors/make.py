@@ -293,16 +293,20 @@ def ledger() -> dict:
             {"answer": "RECEIPT_KEY", "bytes": foreign.receipt(2, head, key=COMMAND).hex()},
             {"answer": "RECEIPT_FORMAT", "bytes": foreign.receipt(2, head[:31]).hex()},
         ],
-        "notes": [
-            {
-                "answer": "OK",
-                "bytes": foreign.note(PHONE.thumb, NOW, NOW * 1000, [[1001, 1]]).hex(),
-                "acts": [[1001, 1]],
-            },
-            {"answer": "BUS_KEY", "bytes": foreign.note(PHONE.thumb, NOW, NOW * 1000, [], key=stranger).hex()},
-            {"answer": "BUS_FORMAT", "bytes": foreign.note(PHONE.thumb, 2**32, NOW * 1000, []).hex()},
-        ],
+        "notes": notes(stranger),
     }
+
+
+def notes(stranger: foreign.EdKey) -> list:
+    return [
+        {
+            "answer": "OK",
+            "bytes": foreign.note(PHONE.thumb, NOW, NOW * 1000, [[1001, 1]]).hex(),
+            "acts": [[1001, 1]],
+        },
+        {"answer": "BUS_KEY", "bytes": foreign.note(PHONE.thumb, NOW, NOW * 1000, [], key=stranger).hex()},
+        {"answer": "BUS_FORMAT", "bytes": foreign.note(PHONE.thumb, 2**32, NOW * 1000, []).hex()},
+    ]
 
 
 def files() -> dict[str, Any]:
