@@ -245,8 +245,6 @@ def ledger() -> dict:
     right = {"answer": "OK", "events": [foreign.cbor(row).hex() for row in rows], "head": head.hex()}
     gap = [foreign.event(NOW * 1000 + 5000, 7, {23: [7, 3, 9, head, NOW - 60]})]
     vague = [foreign.event(NOW * 1000 + 5000, 7, {23: [7, 9, 3, head, NOW - 60]})]
-    zero = bytes(32)
-    covers = {"answer": "OK", "upto": 2, "head": head.hex()}
     return {
         "gate": {"pub": GATE_KEY.public.hex(), "gate": GATE},
         "segments": [
@@ -269,32 +267,37 @@ def ledger() -> dict:
             {"answer": "SEGMENT_FORMAT", "bytes": foreign.segment([]).hex()},
             {"answer": "SEGMENT_FORMAT", "bytes": foreign.segment(rows[:1] * 65).hex()},
         ],
-        "receipts": [
-            {**covers, "credit": 64, "bytes": foreign.receipt(2, head).hex()},
-            {**covers, "credit": 0, "bytes": foreign.receipt(2, head, credit=0, codes=((1, "FORK"),)).hex()},
-            {**covers, "credit": 64, "missing": 3, "bytes": foreign.receipt(2, head, codes=((3, "MISSING"),)).hex()},
-            {**covers, "credit": 64, "missing": None, "bytes": foreign.receipt(2, head, codes=((2, "MISSING"),)).hex()},
-            {
-                "answer": "OK",
-                "upto": 0,
-                "head": zero.hex(),
-                "credit": 64,
-                "missing": 0,
-                "bytes": foreign.receipt(0, zero, codes=((0, "MISSING"),)).hex(),
-            },
-            {
-                "answer": "OK",
-                "upto": 0,
-                "head": zero.hex(),
-                "credit": 64,
-                "missing": None,
-                "bytes": foreign.receipt(0, zero, codes=((1, "MISSING"),)).hex(),
-            },
-            {"answer": "RECEIPT_KEY", "bytes": foreign.receipt(2, head, key=COMMAND).hex()},
-            {"answer": "RECEIPT_FORMAT", "bytes": foreign.receipt(2, head[:31]).hex()},
-        ],
+        "receipts": receipts(head),
         "notes": notes(stranger),
     }
+
+
+def receipts(head: bytes) -> list:
+    zero, covers = bytes(32), {"answer": "OK", "upto": 2, "head": head.hex()}
+    return [
+        {**covers, "credit": 64, "bytes": foreign.receipt(2, head).hex()},
+        {**covers, "credit": 0, "bytes": foreign.receipt(2, head, credit=0, codes=((1, "FORK"),)).hex()},
+        {**covers, "credit": 64, "missing": 3, "bytes": foreign.receipt(2, head, codes=((3, "MISSING"),)).hex()},
+        {**covers, "credit": 64, "missing": None, "bytes": foreign.receipt(2, head, codes=((2, "MISSING"),)).hex()},
+        {
+            "answer": "OK",
+            "upto": 0,
+            "head": zero.hex(),
+            "credit": 64,
+            "missing": 0,
+            "bytes": foreign.receipt(0, zero, codes=((0, "MISSING"),)).hex(),
+        },
+        {
+            "answer": "OK",
+            "upto": 0,
+            "head": zero.hex(),
+            "credit": 64,
+            "missing": None,
+            "bytes": foreign.receipt(0, zero, codes=((1, "MISSING"),)).hex(),
+        },
+        {"answer": "RECEIPT_KEY", "bytes": foreign.receipt(2, head, key=COMMAND).hex()},
+        {"answer": "RECEIPT_FORMAT", "bytes": foreign.receipt(2, head[:31]).hex()},
+    ]
 
 
 def notes(stranger: foreign.EdKey) -> list:
