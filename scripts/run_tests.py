@@ -26,9 +26,9 @@ STACKS = ["tests/faults", "tests/journeys"]
 NOT_APART = [f"--ignore={folder}" for folder in [*STACKS, BROWSERS[0]]]
 # Two cores; a third worker runs while one of the others waits for a disk, a broker or a program.
 WORKERS = ["-n", "3"]
-# A whole stack, and whatever measures time, mostly waits: one file on each of two cores disturbs nobody. The longest
-# come first, so that none is left to run alone.
-TWO_FILES = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+# A whole stack, and whatever waits for a door, a disk or a broker, leaves most of a core idle: a file each for three
+# workers. The longest come first, so that none is left to run alone.
+FILES = [*WORKERS, "--dist", "loadfile", "--no-loadscope-reorder"]
 # What may differ where the ledger is a hypertable: its rows, its migrations, what reads and deletes them. The rules of
 # people, pages and rights are plain PostgreSQL on both; on TimescaleDB `make test-long` asks them all.
 ON_TIMESCALE = [
@@ -102,8 +102,8 @@ NORMAL = [
     ),
     Run("browsers side by side", ["-n", "2", "-m", "not long and not hardware", *BROWSERS]),
     Run(
-        "two files at a time: faults, journeys, what measures time",
-        [*TWO_FILES, "-m", "serial and not long and not hardware", *STACKS, "tests",
+        "a file at a time each: faults, journeys, what waits",
+        [*FILES, "-m", "serial and not long and not hardware", *STACKS, "tests",
          *(f"--ignore={path}" for path in BROWSERS)],
     ),
 ]

@@ -8,8 +8,8 @@ Not for: the order in which parts start (stack.py); a gate that claims its name 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -18,12 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from simulators.parts import Part, command_path
 from simulators.processes import free_port, wait_until
 
-if TYPE_CHECKING:
-    from simulators.stack import Stack
-
 FIRMWARE = Path(__file__).parent.parent / "firmware_config" / "broker"
 PLACE = "/etc/mosquitto/portillon"
 LOG = "/run/mosquitto/portillon.log"
+Cloud = Callable[..., object]  # a command of portillon-cloud with the stack's settings
 SERVICES = {"ingest": "cloud-ingest", "worker": "cloud-worker", "warden": "cloud-warden"}
 WRITTEN_SECONDS_MAX = 20.0
 
@@ -47,13 +45,13 @@ class Secured:
     def gates_url(self) -> str:
         return f"mqtts://127.0.0.1:{self.gates_port}"
 
-    def make(self, stack: Stack) -> None:
+    def make(self, cloud: Cloud) -> None:
         """Make both authorities, and the certificates of the broker and of the cloud's processes."""
         ca = ("--ca-dir", str(self.ca))
         self.ca.mkdir(mode=0o700)
-        stack.cloud("gate", "ca", "init", *ca)
+        cloud("gate", "ca", "init", *ca)
         self.broker.mkdir(parents=True, mode=0o700)
-        stack.cloud("gate", "ca", "services", "--out", str(self.ca), "--host", "127.0.0.1", *ca)
+        cloud("gate", "ca", "services", "--out", str(self.ca), "--host", "127.0.0.1", *ca)
         (self.ca / "broker.pem").rename(self.broker / "broker.pem")
         self.publish()
 
@@ -97,7 +95,7 @@ class Secured:
         text = text.replace("listener 8884 ", f"listener {self.services_port} ")
         return text + f"pid_file {self.pid_file}\nset_tcp_nodelay true\n"
 
-    def enrol(self, stack: Stack, gates: dict[int, Path]) -> None:
+    def enrol(self, cloud: Cloud, gates: dict[int, Path]) -> None:
         """Give gates of the registry their first certificates by hand: each key is made in the gate's own folder."""
         requests = self.ca / "requests"
         requests.mkdir()
@@ -105,7 +103,7 @@ class Secured:
         for gate, key in keys.items():
             made = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
             (requests / f"{gate}.csr").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-        stack.cloud("gate", "sign", "--requests", str(requests), "--ca-dir", str(self.ca))
+        cloud("gate", "sign", "--requests", str(requests), "--ca-dir", str(self.ca))
         for gate, folder in gates.items():
             secret = keys[gate].private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -232,7 +232,7 @@ class Stack:
         self._cloud("migrate")
         self._seed()
         self._launch("warden")
-        secured.enrol(self, {self.gate_number(part): Path(part.config).parent for part in self.gates})
+        secured.enrol(self.cloud, {self.gate_number(part): Path(part.config).parent for part in self.gates})
         secured.wait_written()
 
     def _renew_tables(self) -> None:
@@ -286,7 +286,7 @@ class Stack:
         (self.directory / "district.json").write_text(json.dumps(district, ensure_ascii=False, indent=1))
         if wishes.mtls:
             self._state["mtls"] = [free_port(), free_port()]
-            Secured(self.directory, *self._state["mtls"]).make(self)
+            Secured(self.directory, *self._state["mtls"]).make(self.cloud)
 
     def _make_gate_key(self, gate: int) -> str:
         folder = self.directory / "gates" / str(gate)

@@ -92,7 +92,7 @@ def _lost(story: Story, text: str, serial: str) -> float:
     refused = story.hold_up(text)
     story.must((refused["code"], refused["signal"], refused["strike"]) == ("REVOKED", "neutral_red", False),
                f"a lost card is refused, not {refused['code']}")  # fmt: skip
-    story.tell(f"The card is lost, and the mother reports it on her phone: {seconds:.1f} s later the gate refuses it, in neutral red.")
+    story.tell(f"The card is lost, and the mother reports it: {seconds:.1f} s later it is refused, in neutral red.")
     return seconds
 
 

@@ -32,8 +32,9 @@ class Claimant:
     def said(self, district: str = "demo", **changed: Any) -> dict[str, Any]:
         """Return the body of its claim; `changed` replaces members."""
         proof = self.key.sign(claim_statement(district, self.code, self.request)).signature
-        return {"v": 1, "code": self.code, "public_key": bytes(self.key.verify_key).hex(), "request": self.request.hex(),
-                "proof": proof.hex(), **changed}  # fmt: skip
+        public = bytes(self.key.verify_key).hex()
+        told = {"v": 1, "code": self.code, "public_key": public, "request": self.request.hex(), "proof": proof.hex()}
+        return told | changed
 
     def renewal(self, new: bytes, name: str = "101-21") -> bytes:
         """Return its request for the next certificate, of the new key, signed with the old one."""

@@ -1,7 +1,8 @@
 """The page of a school's gates: in which mode they are, and setting another one.
 
 Responsible for: `/school/mode`: lockdown, evacuation, open doors, holiday, normal; who set it; which gates know.
-Setting one asks for a fresh proof of who is there. Not responsible for: the mode itself (passes/modes.py), the gates (fleet).
+Setting one asks for a fresh proof of who is there. Not responsible for: the mode itself (passes/modes.py), the
+gates (fleet).
 """
 
 from datetime import timedelta

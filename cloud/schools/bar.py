@@ -13,9 +13,9 @@ from cloud.kit.errors import Refused
 from cloud.schools import service
 from cloud.schools.model import School
 
-# `mode` has no tab: the day sheet leads to it.
+# `mode` and `tablet` have no tab: the day sheet leads to them.
 PLACES = (("people", Action.READ_PEOPLE), ("staff", Action.READ_PEOPLE), ("calendar", Action.MANAGE_CALENDAR),
-          ("mode", Action.SET_MODE))  # fmt: skip
+          ("mode", Action.SET_MODE), ("tablet", Action.RECORD_STAFF_FACT))  # fmt: skip
 
 
 def bar_of(actor: Actor, school_id: UUID) -> tuple[str, ...]:

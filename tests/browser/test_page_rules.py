@@ -31,6 +31,7 @@ PAGES = {
     "own-cards": "/family/cards", "account": "/account", "all-cards": "/school/cards?number=K7MP-2QXR-T",
     "alerts": "/school/alerts", "sign-in": "/sign-in", "letter": "/letter", "step-up": "/step-up?next=/family",
     "print-letter": "/school/people/{mother}/letter", "first-key": "/account/first-passkey",
+    "mode": "/school/mode", "tablet": "/school/tablet", "claim": "/fleet/claim",
 }  # fmt: skip
 PASS_BYTES_MAX = 20 * 1024  # UX.md, "One stack": budgets over the wire
 PAGE_BYTES_MAX = 25 * 1024

@@ -5,10 +5,11 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
+from starlette.types import ASGIApp
 
 from cloud.app import create_app
 from cloud.cli import server_config
@@ -59,7 +60,7 @@ def test_a_proxy_is_believed_where_the_settings_name_it_and_nowhere_else(setting
     ):  # fmt: skip
         served = server_config(replace(settings, trusted_proxies=named), shown)
         served.load()
-        client = TestClient(served.loaded_app, client=(proxy, 1))
+        client = TestClient(cast(ASGIApp, served.loaded_app), client=(proxy, 1))
         assert client.get("/", headers={"x-forwarded-for": "203.0.113.9"}).text == seen, (named, proxy)
 
 

@@ -57,6 +57,6 @@ def test_a_teacher_sets_no_mode(house: House) -> None:
 )
 def test_a_form_of_another_shape_is_answered_and_sets_nothing(house: House, form: dict[str, str]) -> None:
     set_mode(house, "head", mode="normal")
-    answer = set_mode(house, "head", **form)
+    answer = set_mode(house, "head", True, **form)
     assert (answer.status_code, mode_now(house)) == (400, Mode.NORMAL)
     assert "problem" in answer.text
