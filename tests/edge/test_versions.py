@@ -372,7 +372,7 @@ def tarred(name: str, kind: bytes = b"0", size: int = 0, link: str = "") -> byte
         member = tarfile.TarInfo(name)
         member.type, member.size, member.linkname = kind, size, link
         tar.addfile(member, io.BytesIO(b"x" * size))
-    return gzip.compress(out.getvalue())
+    return gzip.compress(out.getvalue(), mtime=0)
 
 
 @pytest.mark.parametrize("data", [
@@ -382,7 +382,7 @@ def tarred(name: str, kind: bytes = b"0", size: int = 0, link: str = "") -> byte
     tarred("a/.git/config"), tarred("x", b"2", link="/etc/passwd"), tarred("x", b"1", link="y"), tarred("x", b"3"),
     tarred("x", b"5"), tarred("x", b"6"), tarred("n" * 300), tarred("a\nb"), tarred("a\\b"), tarred("\u202egpj.py"),
     packed({f"{n}.py": b"" for n in range(RELEASE_FILES_MAX + 1)}),
-])  # fmt: skip
+], ids=lambda data: f"{len(data)} bytes")  # fmt: skip
 def test_an_archive_that_is_not_plain_files_of_this_version_is_refused_and_nothing_switched(
     tmp_path: Path, data: bytes
 ) -> None:
