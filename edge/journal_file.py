@@ -178,7 +178,7 @@ def verify_carried(db: sqlite3.Connection) -> list[Verification]:
         return []
     runs = db.execute("SELECT epoch, first_seq, head FROM runs ORDER BY epoch, first_seq").fetchall()
     found = []
-    for (epoch, first, head), after in zip(runs, [*runs[1:], (None, _NO_END)], strict=True):
+    for (epoch, first, head), after in zip(runs, [*runs, (None, _NO_END)][1:], strict=True):
         found.append(_walked(db, epoch, first, head, after[1] if after[0] == epoch else _NO_END))
     return found
 

@@ -80,6 +80,8 @@ def test_without_a_finger_no_key_is_made_and_the_page_says_so(new_context: NewCo
     page = with_authenticator(new_context().new_page(), isUserVerified=False)
     page.goto(f"{stage.settings.public_url}/letter#{a_letter(stage, stage.cast.mother, Door.FAMILY)}")
     page.get_by_role("button", name="Open").click()
+    page.get_by_role("button", name="Make my passkey").wait_for()
+    page.wait_for_load_state()  # its module has run
     page.get_by_role("button", name="Make my passkey").click()
     expect(page.locator("[data-passkey-problem]")).to_contain_text("cancelled")
     with stage.database.untenanted() as tx:

@@ -183,7 +183,9 @@ def test_names_come_with_the_link_stay_on_the_tablet_and_go_with_the_shift(page:
     assert page.evaluate(STORED) == 0
 
 
-def test_names_of_another_site_or_with_a_byte_changed_are_not_taken(page: Page, house: House) -> None:
+def test_names_of_another_site_or_with_a_byte_changed_are_not_taken(chromium: Browser, house: House) -> None:
+    fresh = chromium.new_context(viewport=TABLET, ignore_https_errors=True, locale="en-GB")  # type: ignore[arg-type]
+    page = fresh.new_page()
     told = {"v": 1, "site": SITE, "made_ms": 1, "children": [[201, "Nobody", ""]], "adults": []}
     good = seal(SITE, told)
     for wrong in (seal(SITE + 1, told), good[:-3] + ("AAA" if good[-3:] != "AAA" else "BBB"), "x", "A" * 100):
@@ -191,3 +193,4 @@ def test_names_of_another_site_or_with_a_byte_changed_are_not_taken(page: Page, 
         page.goto(f"{house.url}/tablet#names={wrong}")
         expect(page.get_by_role("heading", name="Begin a shift")).to_be_visible()
         assert page.evaluate(STORED) == 0
+    fresh.close()

@@ -185,10 +185,16 @@ def strike(target: Target) -> str:
     return "" if "cannot find line 'GPIO17'" in said else said or "the pin was not asked for"
 
 
+def launcher(target: Target) -> str:
+    """The real script on a new card: with no version beside it, the card's own program is what starts."""
+    return target.run("/usr/lib/portillon/launch", "/var/lib/portillon", "/opt/portillon/venv", "900", "run").complaint
+
+
 CHECKS: dict[str, Callable[[Target], str]] = {
     check.__name__: check
     for check in (
         units, exposure, journald, manager, users, temporary_files, device_rules, packet_filter, time_of_day,
         network_profile, network_settings, first_start, first_network, identity, firmware, read_only_root, strike,
+        launcher,
     )
 }  # fmt: skip

@@ -12,6 +12,7 @@ from tests.firmware.checks import CHECKS, UNITS, installed
 from tests.firmware.target import SOURCE, Target
 
 GATE = f"{UNITS}/portillon-gate.service"
+CLAIM = f"{UNITS}/portillon-claim.service"
 AGAIN = f"{UNITS}/portillon-again.service"
 BOOT = "/boot/firmware"
 # check, file, what is right, what is wrong
@@ -28,6 +29,9 @@ WRONG = [
     ("units", AGAIN, "ExecStart=/usr/bin/systemctl", "ExecStart=/usr/bin/systemct"),
     ("units", f"{UNITS}/portillon-again.timer", "03:30:00", "25:30:00"),
     ("units", f"{UNITS}/var-lib-portillon.mount", "Where=/var/lib/portillon", "Where=/var/lib/portilon"),
+    ("units", CLAIM, "ExecStart=/opt/portillon/venv/bin/portillon-gate", "ExecStart=/opt/portillon/venv/bin/portillon"),
+    ("units", f"{CLAIM}.d/cloud.conf", "Allow=192.0.2.0/24", "Allow=192.0.2.0/240"),
+    ("exposure", CLAIM, "User=portillon\n", ""),
     ("exposure", GATE, "ProtectSystem=strict\n", ""),
     ("exposure", GATE, "DevicePolicy=closed\n", "DevicePolicy=auto\n"),
     ("exposure", GATE, "CapabilityBoundingSet=\n", ""),
@@ -65,6 +69,7 @@ WRONG = [
     ("firmware", f"{BOOT}/config.txt", "watchdog=on", "watchdog=off"),
     ("read_only_root", "/etc/overlayroot.conf", "swap=0,recurse=0", "swap=0,recurse=1"),
     ("read_only_root", "/etc/overlayroot.conf", '0"', "0"),
+    ("launcher", "/usr/lib/portillon/launch", "$venv/bin/portillon-gate", "$venv/bin/portillon"),
     ("strike", "/usr/lib/portillon/strike-low", "GPIO$pin", "GPIO1$pin"),
     ("strike", "/usr/lib/portillon/strike-low", "gpioset --toggle", "gpioset --toogle"),
 ]

@@ -44,20 +44,21 @@ ACTIONS = (
     "read_gates", "change_gates", "read_ledger", "read_file", "change_file", "propose_correction",
     "decide_correction", "manage_escorts", "veto_escort", "impose_order", "decide_order", "manage_custody",
     "print_card", "revoke_card", "read_access_log", "grant_role", "manage_calendar", "invite_login",
+    "set_mode",
 )
 WANTED = {
-    "guardian":         "o..o......o.o.oo....oo...",
-    "escort":           "...o................o....",
-    "pupil":            ".........................",
-    "public_verifier":  ".........................",
-    "teacher":          "csc......................",
-    "gate_staff":       ".ss......................",
-    "day_care":         "sss......................",
-    "office":           "sss.sss...ss.ss.sssss..ss",
-    "head":             "sss.ssss..ss.ss.sssssssss",
-    "district_officer": ".....d.d..............ddd",
-    "auditor":          "dd...d.d.dd..........d...",
-    "operator":         ".......dd................",
+    "guardian":         "o..o......o.o.oo....oo....",
+    "escort":           "...o................o.....",
+    "pupil":            "..........................",
+    "public_verifier":  "..........................",
+    "teacher":          "csc.......................",
+    "gate_staff":       ".ss.......................",
+    "day_care":         "sss.......................",
+    "office":           "sss.sss...ss.ss.sssss..sss",
+    "head":             "sss.ssss..ss.ss.ssssssssss",
+    "district_officer": ".....d.d..............ddd.",
+    "auditor":          "dd...d.d.dd..........d....",
+    "operator":         ".......dd.................",
 }  # fmt: skip
 REACH = {".": None, "o": Scope.OWN, "c": Scope.CLASS, "s": Scope.SCHOOL, "d": Scope.DISTRICT}
 

@@ -122,6 +122,18 @@ class Line:
         self.client.loop_stop()
 
 
+def forget_session(broker: RunningBroker, client: str) -> None:
+    """Have the broker forget who will not come back: else its share of the messages waits for it."""
+    last = mqtt.Client(CallbackAPIVersion.VERSION2, client, protocol=mqtt.MQTTv5)
+    known = threading.Event()
+    last.on_connect = lambda *_: known.set()
+    last.connect("127.0.0.1", broker.port, clean_start=True)
+    last.loop_start()
+    assert known.wait(5)
+    last.disconnect()
+    last.loop_stop()
+
+
 @pytest.fixture
 def line(broker: RunningBroker, ring: KeyRing) -> Iterator[Line]:
     opened = Line(broker, ring)
@@ -361,6 +373,7 @@ def test_two_processes_share_the_work_and_store_everything_once(
             upto = max(upto, line.receipt().upto)
     second.stop.set()
     thread.join(5)
+    forget_session(broker, "portillon-ingest-2")
     assert ask(clone, "SELECT count(*), count(DISTINCT seq) FROM attendance_event") == [(100, 100)]
     assert ask(clone, "SELECT count(*) FROM ledger_fork") == [(0,)]
     assert ingest.counts.events and second.counts.events, "both worked"

@@ -89,7 +89,7 @@ class Arguments:
             return st.just(TIMEZONE)
         simple: dict[Any, SearchStrategy[Any]] = {
             UUID: st.sampled_from(self._uuids), str: st.sampled_from(self._words), bool: st.booleans(),
-            int: st.sampled_from([0, 1, 127, *self._numbers]), bytes: st.sampled_from(self._bytes),
+            int: st.sampled_from([0, 1, 127, *self._numbers]), float: st.just(0.5), bytes: st.sampled_from(self._bytes),
             datetime: st.sampled_from([NOW, NOW + timedelta(days=82)]), date: st.just(NOW.date()), object: st.none(),
             time: st.just(time(8)), timedelta: st.just(timedelta(days=1)), KeyRing: st.just(self._ring), Any: st.none(),
             types.NoneType: st.none(),
