@@ -30,6 +30,7 @@ def test_a_configuration_that_fails_its_health_check_rolls_back_and_the_next_rin
     assert proof["back_after_s"] < 75  # twenty of them are the trial; each look is a command of its own
 
 
+@pytest.mark.long
 def test_a_good_release_stays_and_two_bad_ones_go_back_by_themselves(stack: Stack) -> None:
     proof = proof_of(stack, "update")
     assert (proof["card"], proof["stayed"], proof["runs"]) == ("0.1.0", "0.2.0", "0.2.0")

@@ -186,6 +186,7 @@ def test_functions_of_the_owner_are_for_the_application_alone_and_look_nowhere_e
     assert loose == []
 
 
+@pytest.mark.long
 def test_the_loss_of_any_policy_is_noticed(walls: Walls, views: dict[str, Wall]) -> None:
     keys = dict(walls.tables)
     unnoticed = [
