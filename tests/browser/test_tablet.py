@@ -61,6 +61,16 @@ def page(context: BrowserContext, house: House) -> Page:
     return opened
 
 
+@pytest.fixture
+def another(chromium: Browser) -> Iterator[Page]:
+    """A tablet of this test alone, with no shift."""
+    opened = chromium.new_context(viewport=TABLET, ignore_https_errors=True, locale="en-GB")  # type: ignore[arg-type]
+    page = opened.new_page()
+    page.on("dialog", lambda dialog: dialog.accept())
+    yield page
+    opened.close()
+
+
 def open_tab(page: Page, name: str) -> None:
     page.locator("#tabs").get_by_role("button", name=name).click()
 
@@ -156,41 +166,39 @@ def test_a_tablet_that_hears_the_gate_no_more_says_so_and_a_shift_ends_by_hand(p
     expect(page.get_by_role("heading", name="Begin a shift")).to_be_visible()
 
 
-def test_names_come_with_the_link_stay_on_the_tablet_and_go_with_the_shift(page: Page, house: House) -> None:
+def test_names_come_with_the_link_stay_on_the_tablet_and_go_with_the_shift(another: Page, house: House) -> None:
     """Story 2's card: the tablet names grandmother and the child; the gate never hears of either."""
     names = {
         "v": 1, "site": SITE, "made_ms": int(time.time() * 1000),
         "children": [[201, "Айгерим Нұрлан", "Sunflowers"]], "adults": [[9, "Гүлнар Ким", [[201, "grandmother"]]]],
     }  # fmt: skip
-    page.goto(f"{house.url}/tablet#names={seal(SITE, names)}")
-    expect(page.get_by_role("heading", name="Begin a shift")).to_be_visible()
-    page.wait_for_url(f"{house.url}/tablet")
-    page.keyboard.press("Enter")
-    page.get_by_role("heading", name="Show your staff pass to the gate").wait_for()
-    page.keyboard.type(house.digits())
-    expect(page.locator("#names")).to_contain_text("Names of")
+    another.goto(f"{house.url}/tablet#names={seal(SITE, names)}")
+    expect(another.get_by_role("heading", name="Begin a shift")).to_be_visible()
+    another.wait_for_url(f"{house.url}/tablet")
+    expect(another.get_by_role("button", name="Begin a shift")).to_be_focused()
+    another.keyboard.press("Enter")
+    another.get_by_role("heading", name="Show your staff pass to the gate").wait_for()
+    another.keyboard.type(house.digits())
+    expect(another.locator("#names")).to_contain_text("Names of")
     house.gate.next_one()
     assert house.gate.answer_to(a_card(house, holder=9, child=201))["code"] == "STAFF_CONFIRM"
     house.gate.scene.clear()
-    open_tab(page, "Waiting")
-    request = page.locator("article.request").filter(has_text="Printed card")
+    open_tab(another, "Waiting")
+    request = another.locator("article.request").filter(has_text="Printed card")
     expect(request).to_contain_text("Айгерим Нұрлан")
     expect(request).to_contain_text("Гүлнар Ким (grandmother)")
     request.get_by_role("button", name="Confirm").click()
-    expect(page.locator("#said")).to_have_text("Confirmed: the door is open.")
-    page.get_by_role("button", name="End the shift").click()
-    expect(page.get_by_role("heading", name="Begin a shift")).to_be_visible()
-    assert page.evaluate(STORED) == 0
+    expect(another.locator("#said")).to_have_text("Confirmed: the door is open.")
+    another.get_by_role("button", name="End the shift").click()
+    expect(another.get_by_role("heading", name="Begin a shift")).to_be_visible()
+    assert another.evaluate(STORED) == 0
 
 
-def test_names_of_another_site_or_with_a_byte_changed_are_not_taken(chromium: Browser, house: House) -> None:
-    fresh = chromium.new_context(viewport=TABLET, ignore_https_errors=True, locale="en-GB")  # type: ignore[arg-type]
-    page = fresh.new_page()
+def test_names_of_another_site_or_with_a_byte_changed_are_not_taken(another: Page, house: House) -> None:
     told = {"v": 1, "site": SITE, "made_ms": 1, "children": [[201, "Nobody", ""]], "adults": []}
     good = seal(SITE, told)
     for wrong in (seal(SITE + 1, told), good[:-3] + ("AAA" if good[-3:] != "AAA" else "BBB"), "x", "A" * 100):
-        page.goto("about:blank")
-        page.goto(f"{house.url}/tablet#names={wrong}")
-        expect(page.get_by_role("heading", name="Begin a shift")).to_be_visible()
-        assert page.evaluate(STORED) == 0
-    fresh.close()
+        another.goto("about:blank")
+        another.goto(f"{house.url}/tablet#names={wrong}")
+        expect(another.get_by_role("heading", name="Begin a shift")).to_be_visible()
+        assert another.evaluate(STORED) == 0
