@@ -59,7 +59,6 @@ def test_a_stack_names_its_parts_so_that_anybody_can_break_them(driver: Driver) 
     assert all(Path(gate["config"]).exists() for gate in driver.gates())
 
 
-@pytest.mark.long
 def test_killed_frozen_and_started_again_under_arrivals_nothing_is_lost_doubled_or_invented(driver: Driver) -> None:
     morning = driver.morning()
     driver.wait_for_arrivals(4)  # families have refreshed their passes while the cloud was there
