@@ -7,7 +7,7 @@ Responsible for: escort_right of kind may_collect and its line in the access log
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import LiteralString
+from typing import LiteralString, NoReturn
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -26,6 +26,7 @@ UNDO = timedelta(hours=1)  # how long a page offers to take a removal back
 
 # What the database refuses, in our words; the sixth is found by having no slot left.
 REFUSALS = {
+    "escort_right_five_at_most": "ESCORTS_FULL",
     "escort_right_never_against_order": "ESCORT_FORBIDDEN",
     "escort_right_once_a_person": "ESCORT_ALREADY",
     "escort_right_added_by_who_may": "ESCORT_NOT_YOURS",
@@ -144,6 +145,7 @@ def add_escort(
     if ends is not None and ends <= starts:
         raise PeopleRefused("DATES_BACKWARDS")
     origin = _origin(tx, district_id, child_id, by, now)
+    take_turn(tx, district_id, child_id)
     person_id = _person(tx, district_id, child_id, person)
     veto_until = None
     if origin == "family" and place.escort_veto_hours and _others_decide(tx, district_id, child_id, person_id, by, now):
@@ -168,6 +170,7 @@ def allow_today(
     if ends is None:
         raise PeopleRefused("CLOSED_TODAY")
     origin = _origin(tx, district_id, child_id, by, now)
+    take_turn(tx, district_id, child_id)
     person_id = _person(tx, district_id, child_id, person)
     wish = _Wish(child_id, person_id, by, origin, 127, now, ends, why[:WHY_CHARACTERS_MAX], True)
     return _added(tx, district_id, wish, now)
@@ -180,6 +183,7 @@ def give_escort_right(tx: Transaction, district_id: UUID, child_id: UUID, person
     Raises PeopleRefused: ESCORTS_FULL, or ESCORT_FORBIDDEN where a prohibition runs (I2). A right that runs already is
     returned.
     """
+    take_turn(tx, district_id, child_id)
     running = one_or_none(
         tx, UUID,
         """SELECT id FROM escort_right WHERE district_id = %(district)s AND child_id = %(child)s
@@ -216,26 +220,32 @@ def _added(tx: Transaction, district_id: UUID, wish: _Wish, now: datetime) -> Es
     return made
 
 
+def take_turn(tx: Transaction, district_id: UUID, child_id: UUID) -> None:
+    """Wait until no other transaction is changing who may collect this child, and keep others waiting until this ends.
+
+    Without it two that insert at once would wait for each other in the exclusion constraints: a deadlock.
+    """
+    tx.execute("SELECT FROM child WHERE district_id = %s AND id = %s FOR NO KEY UPDATE", (district_id, child_id))
+
+
 def _in_a_slot(tx: Transaction, district_id: UUID, wish: _Wish, now: datetime) -> UUID:
-    """Insert in the lowest slot that is free for the whole time. Two that race for one: the loser tries the next."""
+    """Insert in the lowest slot that is free for the whole time. The child's turn is taken."""
     values = {"district": district_id, "now": now, **vars(wish)}
     taken = set(many(
         tx, int,
         """SELECT slot FROM escort_right WHERE district_id = %(district)s AND child_id = %(child_id)s
              AND kind = 'may_collect' AND period && tstzrange(%(starts)s, %(ends)s)""", values,
     ))  # fmt: skip
-    for slot in (slot for slot in ESCORT_SLOTS if slot not in taken):
-        right_id = new_id(now)
-        try:
-            with tx.transaction():
-                _insert(tx, {"id": right_id, "slot": slot, **values})
-        except RuleBroken as broken:
-            if broken.constraint == "escort_right_five_at_most":
-                continue
-            raise _refused(broken) from broken
-        return right_id
-    _refuse_full(tx, values)
-    raise PeopleRefused("ESCORTS_FULL")
+    free = [slot for slot in ESCORT_SLOTS if slot not in taken]
+    if not free:
+        _refuse_full(tx, values)
+    right_id = new_id(now)
+    try:
+        with tx.transaction():
+            _insert(tx, {"id": right_id, "slot": free[0], **values})
+    except RuleBroken as broken:
+        raise _refused(broken) from broken
+    return right_id
 
 
 def _insert(tx: Transaction, values: dict[str, object]) -> None:
@@ -249,8 +259,8 @@ def _insert(tx: Transaction, values: dict[str, object]) -> None:
     )  # fmt: skip
 
 
-def _refuse_full(tx: Transaction, values: dict[str, object]) -> None:
-    """With five slots taken nothing was inserted: say what would have been refused in any slot first."""
+def _refuse_full(tx: Transaction, values: dict[str, object]) -> NoReturn:
+    """With five slots taken nothing is inserted: say what would have been refused in any slot first."""
     kinds = many(
         tx, str,
         """SELECT kind FROM escort_right WHERE district_id = %(district)s AND child_id = %(child_id)s
@@ -258,8 +268,7 @@ def _refuse_full(tx: Transaction, values: dict[str, object]) -> None:
     )  # fmt: skip
     if "must_not_collect" in kinds:
         raise PeopleRefused("ESCORT_FORBIDDEN")
-    if kinds:
-        raise PeopleRefused("ESCORT_ALREADY")
+    raise PeopleRefused("ESCORT_ALREADY" if kinds else "ESCORTS_FULL")
 
 
 def _place_of(tx: Transaction, district_id: UUID, child_id: UUID, now: datetime) -> _Place:

@@ -16,12 +16,11 @@ from cloud.kit.errors import Refused
 from cloud.kit.ids import new_id
 from cloud.kit.jobs import happened
 from cloud.kit.live import announce
-from cloud.people.escorts import rights_changed
+from cloud.people.escorts import rights_changed, take_turn
 from cloud.people.model import Order
 from cloud.people.refusals import PeopleRefused
 
 EVIDENCE_BYTES = 32  # SHA-256
-CUTS_MAX = 8  # rights that appear while an order is written: each is cut in its turn
 
 REFUSALS = {
     "escort_right_once_a_person": "ORDER_ALREADY",
@@ -108,6 +107,7 @@ def impose_order(
     order_id = new_id(now)
     values = {"district": district_id, "id": order_id, "child": child_id, "person": person_id, "by": by, "now": now,
               "right": new_id(now), "ends": ends, "evidence": evidence, "hides": hides}  # fmt: skip
+    take_turn(tx, district_id, child_id)
     cut = _prohibit(tx, values)
     try:
         with tx.transaction():
@@ -131,34 +131,27 @@ def impose_order(
 def _prohibit(tx: Transaction, values: dict[str, object]) -> int:
     """Cut what runs or is to begin, then insert the prohibition; return how many rights were cut.
 
-    A right that another transaction adds meanwhile is seen by the exclusion constraint, and is cut in its turn: an
-    order is never the loser of that race.
+    The child's turn is taken: a right that was being added stands by now, and is cut.
     """
-    cut = 0
-    for _ in range(CUTS_MAX):
-        try:
-            with tx.transaction():
-                cut += tx.execute(
-                    """UPDATE escort_right SET period = period * tstzrange(NULL, %(now)s), ended_by = %(by)s,
-                              ended_at = %(now)s
-                       WHERE district_id = %(district)s AND child_id = %(child)s AND person_id = %(person)s
-                         AND kind = 'may_collect' AND period && tstzrange(%(now)s, NULL)""",
-                    values,
-                ).rowcount  # fmt: skip
-                tx.execute(
-                    """INSERT INTO escort_right (district_id, id, child_id, person_id, kind, weekdays, period, evidence,
-                                                 origin, added_by, added_at)
-                       VALUES (%(district)s, %(right)s, %(child)s, %(person)s, 'must_not_collect', 127,
-                               tstzrange(%(now)s, %(ends)s), %(evidence)s, 'order', %(by)s, %(now)s)""",
-                    values,
-                )  # fmt: skip
-        except RuleBroken as broken:
-            if broken.constraint != "escort_right_never_against_order":
-                raise _refused(broken) from broken
-            cut = 0
-            continue
-        return cut
-    raise RuleBroken("23P01", "escort_right_never_against_order")
+    try:
+        with tx.transaction():
+            cut = tx.execute(
+                """UPDATE escort_right SET period = period * tstzrange(NULL, %(now)s), ended_by = %(by)s,
+                          ended_at = %(now)s
+                   WHERE district_id = %(district)s AND child_id = %(child)s AND person_id = %(person)s
+                     AND kind = 'may_collect' AND period && tstzrange(%(now)s, NULL)""",
+                values,
+            ).rowcount  # fmt: skip
+            tx.execute(
+                """INSERT INTO escort_right (district_id, id, child_id, person_id, kind, weekdays, period, evidence,
+                                             origin, added_by, added_at)
+                   VALUES (%(district)s, %(right)s, %(child)s, %(person)s, 'must_not_collect', 127,
+                           tstzrange(%(now)s, %(ends)s), %(evidence)s, 'order', %(by)s, %(now)s)""",
+                values,
+            )  # fmt: skip
+    except RuleBroken as broken:
+        raise _refused(broken) from broken
+    return cut
 
 
 def _timezone(tx: Transaction, district_id: UUID, child_id: UUID, person_id: UUID, now: datetime) -> str:

@@ -71,6 +71,38 @@ def test_of_eight_who_want_the_last_place_one_gets_it(database: Database) -> Non
         assert one(tx, int, "SELECT count(*) FROM person WHERE given LIKE 'Friend%%'") == 1, "losers leave nobody"
 
 
+def test_eight_who_add_one_name_at_once_mean_one_person(database: Database) -> None:
+    cast = a_district(database)
+
+    def add(tx: Any, number: int) -> None:
+        aunt = NewPerson("Anna", "Test", "en")
+        escorts.add_escort(tx, cast.district, child_id=cast.aigerim, person=aunt, by=cast.mother, now=LATER)
+
+    assert race(database, cast, add) == {"done": 1, "ESCORT_ALREADY": RACERS - 1}
+
+
+def test_an_order_cuts_the_right_that_is_being_added_beside_it(database: Database) -> None:
+    cast = a_district(database)
+    writer = office_people(database, cast, 1)[0]
+    with database.tenant(cast.district) as tx:
+        uncle = people.put_person(tx, cast.district, sourced_id="uncle", given="U", family="T", language="en")
+
+    def act(tx: Any, number: int) -> None:
+        if number:
+            escorts.add_escort(tx, cast.district, child_id=cast.aigerim, person=uncle, by=cast.mother, now=LATER)
+        else:
+            orders.impose_order(
+                tx, cast.district, child_id=cast.aigerim, person_id=uncle, by=writer,
+                evidence=hashlib.sha256(b"paper").digest(), hides=False, until=None, now=LATER,
+            )  # fmt: skip
+
+    answers = race(database, cast, act)
+    assert set(answers) <= {"done", "ESCORT_ALREADY", "ESCORT_FORBIDDEN"}, answers
+    with database.tenant(cast.district) as tx:
+        left = escorts.escorts_of_child(tx, cast.district, cast.aigerim, LATER)
+    assert uncle not in {right.person_id for right in left}
+
+
 def test_of_eight_who_confirm_one_order_one_has_confirmed_it(database: Database) -> None:
     cast = a_district(database)
     first, *others = office_people(database, cast, RACERS + 1)
