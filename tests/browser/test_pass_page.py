@@ -237,10 +237,11 @@ def test_after_pairing_the_page_speaks_the_persons_language_and_keeps_it_offline
     context = new_context()
     page = context.new_page()
     pair(page, stage, stage.cast.mother)
-    expect(page.locator("#action-before")).to_have_text("Келу: ")
+    expect(page.get_by_role("button", name="Келу", exact=True)).to_be_visible()
+    page.wait_for_function("navigator.serviceWorker.controller")
     context.set_offline(True)
     page.reload()
-    expect(page.locator("#action-before")).to_have_text("Келу: ")
+    expect(page.get_by_role("button", name="Келу", exact=True)).to_be_visible()
 
 
 def test_removing_the_pass_deletes_the_key(phone: Page, stage: Stage) -> None:
