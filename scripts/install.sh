@@ -37,8 +37,11 @@ install_with() {
 # The development lock holds everything of the other one (a house test keeps it so).
 if is_installed "$kind" || is_installed dev; then exit 0; fi
 say "installing $lock into .venv (once; the next start skips this)"
-if command -v uv >/dev/null 2>&1 && install_with uv pip install --quiet --python .venv/bin/python; then :
-else install_with .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input
+pip() { .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input "$@"; }
+# uv installs in seconds what takes pip a minute; without one on the machine, ours is locked like everything else.
+uv=$(command -v uv) || { pip --require-hashes -r locks/installer.txt 2>/dev/null && uv=.venv/bin/uv; } || uv=""
+if [ -n "$uv" ] && install_with "$uv" pip install --quiet --python .venv/bin/python; then :
+else install_with pip
 fi
 stamp_of "$kind" > ".venv/portillon-$kind.stamp"
 say "installed: the commands are portillon-gate, portillon-cloud, portillon-sim and portillon-verify in .venv/bin"

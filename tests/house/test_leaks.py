@@ -49,6 +49,7 @@ STRANGE_WORDS = tuple(
     )
 )
 SECRETS = ("BEGIN (?:EC |RSA |OPENSSH )?PRIVATE" + " KEY", "pass" + r"word\s*=\s*[\"'][^\"'{}]{6,}[\"']")
+LOCKS = ("locks/run.txt", "locks/dev.txt", "locks/installer.txt")
 
 
 def lines_with(patterns: tuple[str, ...]) -> list[str]:
@@ -88,7 +89,7 @@ def test_no_secret_is_in_the_tree() -> None:
 def test_no_lock_says_where_packages_come_from() -> None:
     problems = [
         f"{lock}:{number} {line}"
-        for lock in ("locks/run.txt", "locks/dev.txt")
+        for lock in LOCKS
         for number, line in enumerate(text(lock).splitlines(), 1)
         if re.search(r"^\s*--(?!hash)|https?://|@ file", line)
     ]
@@ -98,7 +99,7 @@ def test_no_lock_says_where_packages_come_from() -> None:
 def test_every_locked_requirement_has_a_hash() -> None:
     problems = [
         f"{lock}: {pin}"
-        for lock in ("locks/run.txt", "locks/dev.txt")
+        for lock in LOCKS
         for pin, hashes in locked(lock).items()
         if not hashes
     ]
