@@ -62,6 +62,8 @@ def play(drill: Drill) -> Json:
         drill.tell("gate.toml, keys and certificate are on the card; the code counts no more")
     finally:
         claiming.stop()
+    # A drill is played at any hour; what nobody has set is 07:00-19:00 of the site.
+    toml.write_text(toml.read_text().replace("[gate]\n", '[gate]\nhours = ["00:00-24:00"]\n', 1))
     gate = start_gate(drill, card)
     drill.until(gate.is_well, "the claimed gate is not well")
     running = time.monotonic()

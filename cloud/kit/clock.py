@@ -4,7 +4,10 @@ Services take `now` as an argument; pages, commands and workers call these and h
 """
 
 from datetime import UTC, date, datetime
-from zoneinfo import ZoneInfo
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
+
+_timezones = cache(available_timezones)  # it reads some six hundred files' names: once a process is enough
 
 
 def now() -> datetime:
@@ -15,3 +18,8 @@ def now() -> datetime:
 def school_day(at: datetime, timezone: str) -> date:
     """Return the local date of a school at an aware moment. timezone: an IANA name."""
     return at.astimezone(ZoneInfo(timezone)).date()
+
+
+def is_timezone(name: str) -> bool:
+    """Return whether this is the IANA name of a time zone that this machine knows."""
+    return name in _timezones()

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import ClassVar
 from uuid import UUID
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
+from cloud.kit import clock
 from cloud.kit.db import Database, Transaction
 from cloud.kit.errors import N_, Answer, Refused
 from cloud.kit.ids import new_id
@@ -84,7 +85,7 @@ def free_site_number(tx: Transaction) -> int:
 def put_school(tx: Transaction, district_id: UUID, *, sourced_id: str, site: int, name: str, level: str,
                timezone: str, language: str) -> UUID:
     """Return the id of a school, made or brought up to date by its sourced_id; its site is made with it."""
-    if timezone not in available_timezones():
+    if not clock.is_timezone(timezone):
         raise SchoolRefused("TIMEZONE_UNKNOWN", timezone=timezone)
     queries.put_site(tx, district_id, site, name)
     return queries.put_school(

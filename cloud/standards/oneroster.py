@@ -8,8 +8,8 @@ What OneRoster has no word for (site, time zone, language, level) is asked for, 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
-from zoneinfo import available_timezones
 
+from cloud.kit import clock
 from cloud.standards.model import Fields, Notice, Said
 from cloud.standards.sheets import SHEETS, USERS_1_1, Findings, Row, Rows, as_date
 from protocols.limits import ESCORTS_PER_CHILD_MAX, UINT32_MAX
@@ -167,7 +167,7 @@ def _schools(reading: _Reading) -> Iterator[Said]:
             "level": row["metadata.portillon.level"] or reading.wishes.level,
             "site": row["metadata.portillon.site"],
         }
-        if fields["timezone"] not in available_timezones():
+        if not clock.is_timezone(fields["timezone"]):
             reading.findings.add("TIMEZONE", row.file, row.line, "metadata.portillon.timezone", fields["timezone"],
                                  "--timezone with an IANA name, as Asia/Almaty")  # fmt: skip
         site = fields["site"]
