@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -18,7 +17,9 @@ import typer
 from cloud.fleet import updates
 from cloud.fleet.releases import make_release, version_in
 from cloud.fleet.repository import Repository, new_key, sign, told_of
+from cloud.fleet.ring_option import read_rings
 from cloud.kit import clock
+from cloud.kit.commands import plain, print_told
 from cloud.kit.db import Database, Transaction
 
 app = typer.Typer(help="Releases of the gate's program: keys, archives, signatures, rollout.", no_args_is_help=True)
@@ -64,7 +65,7 @@ def make(
 ) -> None:
     """Make the archive of a version: our own packages for the gate, the same bytes from the same sources."""
     release = make_release(source, version, out)
-    _print({"version": release.version, "archive": str(out), "bytes": out.stat().st_size,
+    print_told({"version": release.version, "archive": str(out), "bytes": out.stat().st_size,
             "libraries": dict(release.libraries)}, as_json)  # fmt: skip
 
 
@@ -117,7 +118,7 @@ def list_releases(repository: Folder, as_json: AsJson = False) -> None:
     place = Repository(repository)
     found, expiries = place.listed(), place.expiries()
     if as_json:
-        typer.echo(json.dumps({"releases": [asdict(one) for one in found], "expires": expiries}, default=_plain))
+        typer.echo(json.dumps({"releases": [asdict(one) for one in found], "expires": expiries}, default=plain))
         return
     for one in found:
         typer.echo(f"{one.version:<12} {'signed ' if one.signed else 'waiting'} {one.length:>9} {one.sha256}")
@@ -135,9 +136,7 @@ def start(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Order gates to take a version: the first ring now, the next when every gate of it stays on it."""
-    rings = [[int(gate) for gate in one.split(",") if gate.strip().isdigit()] for one in ring]
-    if not rings[0]:
-        raise typer.BadParameter("name at least one gate", param_hint="--ring")
+    rings = read_rings(ring)
     with _districts(ctx) as (database, districts):
         from cloud.fleet.service import GateRefused, gates_by_number
 
@@ -149,7 +148,7 @@ def start(
         with database.tenant(district_id) as tx:
             updates.start(tx, district_id, version, rings, clock.now())
             told = _told(tx, district_id, districts[district_id])
-    _print(told, as_json)
+    print_told(told, as_json)
 
 
 @rollout.command("status")
@@ -162,9 +161,9 @@ def status(ctx: typer.Context, as_json: AsJson = False) -> None:
                 if updates.latest(tx, district_id):
                     found.append(_told(tx, district_id, slug))
     if as_json:
-        typer.echo(json.dumps(found, default=_plain))
+        typer.echo(json.dumps(found, default=plain))
     for one in () if as_json else found:
-        _print(one, False)
+        print_told(one, False)
 
 
 @rollout.command("stop")
@@ -175,7 +174,7 @@ def stop(ctx: typer.Context, as_json: AsJson = False) -> None:
             with database.tenant(district_id) as tx:
                 running = updates.latest(tx, district_id)
                 if running and running.outcome is None:
-                    _print(asdict(updates.stop(tx, district_id, clock.now())), as_json)
+                    print_told(asdict(updates.stop(tx, district_id, clock.now())), as_json)
                     return
     raise updates.UpdateRefused("UPDATE_NONE")
 
@@ -199,15 +198,3 @@ def _districts(ctx: typer.Context) -> Iterator[tuple[Database, dict[UUID, str]]]
 
 def _passphrase(*, confirm: bool = False) -> str:
     return typer.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
-
-
-def _print(told: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(told, default=_plain))
-        return
-    for name, value in told.items():
-        typer.echo(f"{name:<12} {json.dumps(value, default=_plain) if isinstance(value, dict | list) else value}")
-
-
-def _plain(value: object) -> object:
-    return value.isoformat() if isinstance(value, datetime) else str(value)

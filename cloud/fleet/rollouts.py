@@ -14,11 +14,11 @@ from uuid import UUID
 from cloud.fleet import configurations, service
 from cloud.fleet.configurations import Sections
 from cloud.fleet.reports import ConfigurationReport
+from cloud.fleet.rings import Rings, are_rings
 from cloud.kit.db import RuleBroken, Transaction, many, one_or_none
 from cloud.kit.errors import N_, Answer, Refused
 from cloud.kit.ids import new_id
 
-RINGS_MAX = 16
 FAILED = "ROLLOUT_FAILED"  # the alarm of the gate that gave the configuration up
 
 
@@ -58,14 +58,10 @@ class Rollout:
     outcome: str | None
 
 
-def start(
-    tx: Transaction, district_id: UUID, change: Sections, rings: Sequence[Sequence[int]], now: datetime
-) -> Rollout:
+def start(tx: Transaction, district_id: UUID, change: Sections, rings: Rings, now: datetime) -> Rollout:
     """Begin with the first ring. change: settings that count over what each gate runs. Raises RolloutRefused."""
-    named = [gate for ring in rings for gate in ring]
-    known = set(many(tx, int, "SELECT gate FROM gate WHERE district_id = %s AND revoked_at IS NULL", (district_id,)))
-    twice = len(set(named)) != len(named)
-    if not named or twice or not all(rings) or len(rings) > RINGS_MAX or not known >= set(named):
+    known = many(tx, int, "SELECT gate FROM gate WHERE district_id = %s AND revoked_at IS NULL", (district_id,))
+    if not are_rings(rings, known):
         raise RolloutRefused("ROLLOUT_RINGS")
     made = Rollout(new_id(now), configurations.written(change), 1, now, None, None)
     try:

@@ -10,7 +10,6 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
@@ -19,7 +18,9 @@ import typer
 
 from cloud.config import Settings
 from cloud.fleet import configurations, orders, rollouts, service
+from cloud.fleet.ring_option import read_rings
 from cloud.kit import clock
+from cloud.kit.commands import plain, print_told
 from cloud.kit.db import Database, Transaction
 from cloud.schools import service as schools
 
@@ -45,7 +46,7 @@ def config(ctx: typer.Context, gate: int, file: File = None, change: Set = None,
             configurations.desire(tx, district_id, gate, configurations.over(sections, _changes(change)), clock.now())
         wanted = configurations.newest(tx, district_id, gate)
         told = service.gate_of(tx, district_id, gate).configuration
-    _print({"gate": gate, "wanted": wanted and {"revision": wanted.revision, "sections": wanted.sections,
+    print_told({"gate": gate, "wanted": wanted and {"revision": wanted.revision, "sections": wanted.sections,
                                                 "hash": wanted.sha256.hex()}, "reported": told}, as_json)  # fmt: skip
 
 
@@ -69,7 +70,7 @@ def command(
             if given.outcome or time.monotonic() > until:
                 break
             time.sleep(LOOK_SECONDS)
-    _print({"gate": gate, "operation": operation, "nonce": nonce.hex(), "outcome": given.outcome or "no answer",
+    print_told({"gate": gate, "operation": operation, "nonce": nonce.hex(), "outcome": given.outcome or "no answer",
             "took_ms": given.took_ms, "told": dict(given.told)}, as_json)  # fmt: skip
     if given.outcome != "done":
         raise typer.Exit(FAILED)
@@ -82,14 +83,12 @@ def start(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Change settings of many gates: the first ring now, the next when every gate of it has applied it and is well."""
-    rings = [[int(gate) for gate in one.split(",") if gate.strip().isdigit()] for one in ring or []]
-    if not rings or not rings[0]:
-        raise typer.BadParameter("name at least one gate", param_hint="--ring")
+    rings = read_rings(ring or [])
     sections = configurations.over(_sections(file) if file else {}, _changes(change))
     with _gate(ctx, rings[0][0]) as (tx, district_id):
         rollouts.start(tx, district_id, sections, rings, clock.now())
         told = rollouts.latest(tx, district_id)
-    _print(_told(told), as_json)
+    print_told(_told(told), as_json)
 
 
 @rollout.command("status")
@@ -102,9 +101,9 @@ def status(ctx: typer.Context, as_json: AsJson = False) -> None:
                 told = rollouts.latest(tx, district_id)
             found += [{"district": slug, **_told(told)}] if told else []
     if as_json:
-        typer.echo(json.dumps(found, default=_plain))
+        typer.echo(json.dumps(found, default=plain))
     for one in () if as_json else found:
-        _print(one, False)
+        print_told(one, False)
 
 
 @rollout.command("stop")
@@ -116,7 +115,7 @@ def stop(ctx: typer.Context, as_json: AsJson = False) -> None:
                 found = rollouts.latest(tx, district_id)
                 if found and found[0].outcome is None:
                     rollouts.stop(tx, district_id, clock.now())
-                    _print(_told(rollouts.latest(tx, district_id)), as_json)
+                    print_told(_told(rollouts.latest(tx, district_id)), as_json)
                     return
     raise rollouts.RolloutRefused("ROLLOUT_NONE")
 
@@ -189,15 +188,3 @@ def _district_of(database: Database, gate: int) -> UUID:
 def _districts(database: Database) -> list[tuple[UUID, str]]:
     with database.untenanted() as tx:
         return schools.all_districts(tx)
-
-
-def _print(told: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(told, default=_plain))
-        return
-    for name, value in told.items():
-        typer.echo(f"{name:<12} {json.dumps(value, default=_plain) if isinstance(value, dict | list) else value}")
-
-
-def _plain(value: object) -> object:
-    return value.isoformat() if isinstance(value, datetime) else str(value)

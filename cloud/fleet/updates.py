@@ -6,7 +6,6 @@ waits. Not responsible for: whether a release is genuine and how it does, which 
 (edge/update.py): an order is not signed, what it names is. Rules: PROTOCOL P-6, ADR 0019.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
@@ -14,13 +13,13 @@ from uuid import UUID
 
 from cloud.fleet import service
 from cloud.fleet.messages import send_down
+from cloud.fleet.rings import Rings, are_rings
 from cloud.kit.db import RuleBroken, Transaction, many, one_or_none
 from cloud.kit.errors import N_, Answer, Refused
 from cloud.kit.live import announce
 from protocols import topics
 from protocols.releases import NO_VERSION, Order, Told, UpdateState, build_order, is_version
 
-RINGS_MAX = 16
 JOBS_APART = 2  # the number after a rollout's own is for the order that takes it back
 WENT_BACK = "UPDATE_WENT_BACK"  # the alarm of a gate whose new version did not stay
 
@@ -61,17 +60,12 @@ class Rollout:
     outcome: str | None
 
 
-def start(
-    tx: Transaction, district_id: UUID, version: str, rings: Sequence[Sequence[int]], now: datetime
-) -> Rollout:
+def start(tx: Transaction, district_id: UUID, version: str, rings: Rings, now: datetime) -> Rollout:
     """Order the first ring to take a version. Raises UpdateRefused."""
-    named = [gate for ring in rings for gate in ring]
-    found = service.gates_by_number(tx, named).values()
-    known = {one.gate for one in found if one.district_id == district_id and not one.revoked}
     if not is_version(version):
         raise UpdateRefused("UPDATE_VERSION")
-    twice = len(set(named)) != len(named)
-    if not named or twice or not all(rings) or len(rings) > RINGS_MAX or not known >= set(named):
+    known = many(tx, int, "SELECT gate FROM gate WHERE district_id = %s AND revoked_at IS NULL", (district_id,))
+    if not are_rings(rings, known):
         raise UpdateRefused("UPDATE_RINGS")
     last = latest(tx, district_id)
     made = Rollout((last.job if last else 0) + JOBS_APART, version, 1, now, None, None)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from babel.messages.catalog import Message
 
 from cloud.kit.i18n import LANGUAGES as KNOWN
-from scripts.translations import LANGUAGES, TEMPLATE, extract, path_of, read
+from scripts.translations import LANGUAGES, TEMPLATE, path_of, read
+from scripts.translations import extract as extract_anew
 from tests.house.tree import listing
 
 NAMES = re.compile(r"%\((\w+)\)[sd]|%[sd]")
+
+
+extract = cache(extract_anew)  # all pages are read for it: once is enough
 
 
 def sentences(language: str) -> Iterator[Message]:
