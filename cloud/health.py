@@ -1,6 +1,6 @@
 """Is everything there that the cloud needs? One answer for `/health` and for `portillon-cloud doctor`.
 
-Responsible for: database, its role, migrations, jobs, broker, keys; each fault with its repair (UX.md).
+Responsible for: database, its role, migrations, jobs, revocations, broker, keys; each fault with its repair (UX.md).
 Not responsible for: the gates' health (fleet). Shows no secret and no address, for the page is public.
 """
 
@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from cloud.config import Settings
+from cloud.fleet.authority import GATES, trusted
+from cloud.fleet.certificates import lists_end
 from cloud.kit import clock, migrate
 from cloud.kit.db import Database, DatabaseAway, TenantRefused, one
 
@@ -18,6 +20,7 @@ KEPT = timedelta(seconds=1)
 BROKER_SECONDS = 1.0  # A broker on the same network answers in milliseconds.
 JOB_SECONDS_MAX = 60  # A worker takes a job within a second; a minute survives its restart.
 BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
+LISTS_LEFT = timedelta(days=60)  # The broker refuses every gate once a list has ended: time to fetch a stick.
 KEY_MODE_REFUSED = 0o077  # Nobody but the owner reads a private key.
 
 
@@ -50,10 +53,10 @@ class Examined:
 
 def examine(settings: Settings, database: Database) -> list[Check]:
     """Return every check, in the order in which things depend on each other. Raises nothing."""
-    return [*_database(database), _broker(settings), _keys(settings)]
+    return [*_database(settings, database), _broker(settings), _keys(settings)]
 
 
-def _database(database: Database) -> list[Check]:
+def _database(settings: Settings, database: Database) -> list[Check]:
     try:
         database.refuse_strong_role()
         with database.untenanted() as tx:
@@ -66,7 +69,7 @@ def _database(database: Database) -> list[Check]:
     if waiting:
         found = f"{len(waiting)} not applied, next {waiting[0]}"
         return [answers, Check("migrations", False, found, "portillon-cloud migrate")]
-    return [answers, Check("migrations", True, "up to date"), _jobs(database)]
+    return [answers, Check("migrations", True, "up to date"), _jobs(database), *_revocations(settings, database)]
 
 
 def _jobs(database: Database) -> Check:
@@ -96,6 +99,22 @@ def _broker(settings: Settings) -> Check:
             return Check("broker", True, "answers")
     except (OSError, ValueError):
         return Check("broker", False, "cannot be reached", "start Mosquitto; check PORTILLON_BROKER_URL")
+
+
+def _revocations(settings: Settings, database: Database) -> list[Check]:
+    """When the lists of revoked certificates end: the worker signs them each month, or somebody with a stick does."""
+    try:
+        with database.untenanted() as tx:
+            ends = lists_end(tx, trusted(settings.ca_dir, GATES)) if settings.ca_dir else None
+    except DatabaseAway:
+        return [Check("revocations", False, "the database went away", "start PostgreSQL; check PORTILLON_DATABASE_URL")]
+    if ends is None:
+        return []
+    found = f"the lists end on {ends:%Y-%m-%d}"
+    if ends - clock.now() > LISTS_LEFT:
+        return [Check("revocations", True, found)]
+    repair = "portillon-cloud gate sign --ca-dir DIR, where the key of the gates' authority is"
+    return [Check("revocations", False, f"{found}; then the broker refuses every gate", repair)]
 
 
 def _keys(settings: Settings) -> Check:

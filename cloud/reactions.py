@@ -141,8 +141,14 @@ def sign_revocations(tx: Transaction, world: World, job: Job, now: datetime) -> 
         certificates.keep_lists(tx, authority.signing(world.ca_dir, authority.GATES), now)
 
 
-Heeded = Callable[[Transaction, World, UUID, saying.Said, datetime], None]  # raises ReportRefused for another shape
+def renew_revocations(tx: Transaction, world: World, job: Job, now: datetime) -> None:
+    """Sign the lists of revoked certificates that are a month old, though nobody was revoked: they end."""
+    del job
+    if world.ca_dir is not None:
+        certificates.keep_lists_young(tx, authority.signing(world.ca_dir, authority.GATES), now)
 
+
+Heeded = Callable[[Transaction, World, UUID, saying.Said, datetime], None]  # raises ReportRefused for another shape
 
 
 def give_certificate(tx: Transaction, world: World, district_id: UUID, said: saying.Said, now: datetime) -> None:
@@ -269,11 +275,16 @@ REACTIONS: Mapping[str, tuple[Consequence, ...]] = {
     "ModeSet": (sign_mode,),
     "DocumentsDue": (sign_policy, sign_mode, sign_gate_list),
     "RetentionDue": (purge_expired,),
+    "RevocationsDue": (renew_revocations,),
 }
 
 # By the clock: policy lists grow old in six hours and custody intervals move with the days; a minute also catches
 # a change whose slice forgot to say so.
-CLOCK: Mapping[str, timedelta] = {"DocumentsDue": timedelta(minutes=1), "RetentionDue": timedelta(hours=24)}
+CLOCK: Mapping[str, timedelta] = {
+    "DocumentsDue": timedelta(minutes=1),
+    "RetentionDue": timedelta(hours=24),
+    "RevocationsDue": timedelta(hours=24),
+}
 
 
 def react(tx: Transaction, world: World, job: Job, now: datetime) -> None:

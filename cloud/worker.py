@@ -28,7 +28,7 @@ from cloud.schools import service as schools
 LOOK_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 REFUSED = 4  # exit code: a signature or a right is missing
-GLOBAL_FACTS = frozenset({"RetentionDue"})  # due once for everybody, not once a district
+GLOBAL_FACTS = frozenset({"RetentionDue", "RevocationsDue"})  # due once for everybody, not once a district
 
 log = logging.getLogger("portillon.worker")
 

@@ -28,7 +28,7 @@ from protocols.claims import CERTIFICATE_DAYS, REQUEST_BYTES_MAX
 GATES, SERVICES = "gates", "services"
 AUTHORITY_DAYS = 10 * 365
 SERVICE_DAYS = 825  # the broker and the cloud's own processes: renewed by hand, with the key on a stick
-LIST_DAYS = 400  # a list of revocations that ended would shut every gate out; a new one is made at each revocation
+LIST_DAYS = 400  # a list of revocations that ended would shut every gate out; a new one each revocation and each month
 CLOCK_MARGIN = timedelta(minutes=10)  # a gate without a battery may be behind when its certificate comes
 NAME = re.compile(r"[a-z][a-z0-9.-]{0,59}")
 
@@ -202,6 +202,12 @@ def signing(folder: Path, kind: str) -> list[Authority]:
             assert isinstance(key, ec.EllipticCurvePrivateKey)
             found.append(Authority(x509.load_pem_x509_certificate(_read(folder, kind, number)), key))
     return found
+
+
+def trusted(folder: Path, kind: str) -> list[bytes]:
+    """Return the ids of all authorities that are trusted, also those whose keys lie elsewhere."""
+    certificates = (x509.load_pem_x509_certificate(_read(folder, kind, number)) for number in _numbers(folder, kind))
+    return [_key_digest(one.public_key()) for one in certificates]
 
 
 def pem(certificate: x509.Certificate) -> bytes:

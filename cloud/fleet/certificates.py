@@ -7,7 +7,7 @@ revoked, warnings before an end. Not responsible for: cryptography of certificat
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar
 from uuid import UUID
@@ -28,6 +28,7 @@ SERIAL_BYTES = 16
 REQUESTS_A_DAY_MAX = 8  # of one gate: a roll-over and some mishaps; more is a fault or an attack
 ASK = "certificate"  # which of the questions on up/req this is
 SIGNATURE_BYTES_MAX = 80  # ECDSA on P-256, DER
+LIST_RENEWED_AFTER = timedelta(days=30)  # a list lives 400 (authority.py)
 
 
 class CertificateRefused(Refused):
@@ -139,6 +140,7 @@ def _require_right(held: Sequence[Certificate], request: Request, signature: byt
 
 def keep_lists(tx: Transaction, authorities: Iterable[Authority], now: datetime) -> None:
     """Sign and keep the list of each authority whose key is here: all serials in each, as none has two meanings."""
+    claim_queries.wait_for_lists(tx)
     revoked = [(bytes(one.serial), one.revoked_at) for one in claim_queries.revoked(tx)]
     for authority in authorities:
         claim_queries.keep_list(tx, authority.id, revocations(authority, revoked, now), now)
@@ -146,7 +148,20 @@ def keep_lists(tx: Transaction, authorities: Iterable[Authority], now: datetime)
 
 def revocation_lists(tx: Transaction) -> bytes:
     """Return the newest list of every authority, end to end (PEM)."""
-    return b"".join(claim_queries.lists(tx))
+    return b"".join(bytes(one.body) for one in claim_queries.lists(tx))
+
+
+def keep_lists_young(tx: Transaction, authorities: Iterable[Authority], now: datetime) -> None:
+    """Sign anew each list that is over a month old, or missing: one that ended would shut every gate out."""
+    claim_queries.wait_for_lists(tx)
+    young = {bytes(one.authority) for one in claim_queries.lists(tx) if now - one.made_at < LIST_RENEWED_AFTER}
+    keep_lists(tx, [one for one in authorities if one.id not in young], now)
+
+
+def lists_end(tx: Transaction, trusted: Collection[bytes]) -> datetime | None:
+    """Return when the first list of these authorities ends; None where none was signed yet."""
+    kept = [x509.load_pem_x509_crl(bytes(one.body)) for one in claim_queries.lists(tx) if one.authority in trusted]
+    return min((one.next_update_utc for one in kept if one.next_update_utc), default=None)
 
 
 def as_pem(der: bytes) -> bytes:

@@ -1,6 +1,5 @@
 """SQL of claims and certificates. Private to cloud/fleet/claims.py and cloud/fleet/certificates.py."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -171,7 +170,7 @@ class Revoked:
 
 
 def revoked(tx: Transaction) -> list[Revoked]:
-    """Return every signed certificate that was taken back and has not ended yet, of all districts."""
+    """Return every signed certificate that was taken back, of all districts; those that have ended since too."""
     return many(tx, Revoked, "SELECT serial, revoked_at FROM revoked_certificates()")
 
 
@@ -202,11 +201,17 @@ def keep_list(tx: Transaction, authority: bytes, body: bytes, now: datetime) -> 
     )
 
 
+def wait_for_lists(tx: Transaction) -> None:
+    """Hold the lists for this transaction: of two signers the later one reads what the earlier one wrote."""
+    tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('revocation lists', 0))")
+
+
 @dataclass(frozen=True)
 class RevocationList:
+    authority: bytes
     body: bytes
+    made_at: datetime
 
 
-def lists(tx: Transaction) -> Iterable[bytes]:
-    rows = many(tx, RevocationList, "SELECT body FROM revocation_list ORDER BY authority")
-    return [bytes(row.body) for row in rows]
+def lists(tx: Transaction) -> list[RevocationList]:
+    return many(tx, RevocationList, "SELECT authority, body, made_at FROM revocation_list ORDER BY authority")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,21 @@ import pytest
 from cryptography import x509
 from nacl.signing import SigningKey
 
+from cloud.config import read_settings
 from cloud.fleet import authority, certificates, claim_queries, clones
 from cloud.fleet import service as fleet
 from cloud.fleet.authority import AuthorityRefused
 from cloud.fleet.reports import StateReport
+from cloud.health import examine
+from cloud.kit import clock
 from cloud.kit.db import Database
+from cloud.kit.jobs import Job
+from cloud.reactions import CLOCK, World, react
+from cloud.worker import GLOBAL_FACTS
 from edge.certificate import CertificateRefused, judge_answer, new_key, read_held, request_for
 from tests.cast import NOW, Cast, a_district
 from tests.claimants import Claimant
+from tests.cloud.fleet.locks import until_one_waits
 from tests.gates import a_gate
 
 REGISTRY = SigningKey(bytes(range(32)))
@@ -192,6 +200,67 @@ def test_the_list_of_revocations_names_what_was_taken_back_of_every_district(our
     assert [one.serial_number for one in made] == [int.from_bytes(serial, "big")]
     assert made.is_signature_valid(ours.authorities()[0].key.public_key())
     assert made.next_update_utc and made.next_update_utc - NOW > 365 * DAY  # one that ended would shut everybody out
+
+
+def test_a_list_that_is_a_month_old_is_signed_anew_though_nobody_was_revoked(ours: Fleet, database: Database) -> None:
+    def daily(now: datetime, ca_dir: Path | None = ours.folder) -> list[datetime]:
+        """Return until when the lists count, after what the worker does each day."""
+        job = Job(1, "RevocationsDue", None, {}, 0)
+        with database.untenanted() as tx:
+            react(tx, World(None, ca_dir), job, now)  # type: ignore[arg-type]
+        with database.untenanted() as tx:
+            ends = certificates.lists_end(tx, authority.trusted(ours.folder, authority.GATES))
+            made = certificates.revocation_lists(tx)
+        found = sorted(one.next_update_utc for one in _lists(made) if one.next_update_utc)
+        assert ends == (found[0] if found else None)
+        return found
+
+    first = NOW.replace(microsecond=0) + 400 * DAY
+    assert daily(NOW, None) == [] and daily(NOW) == daily(NOW + 29 * DAY) == [first]
+    assert daily(NOW + 31 * DAY) == [first + 31 * DAY]
+    authority.make_next(ours.folder, authority.GATES, NOW)
+    assert daily(NOW + 32 * DAY) == [first + 31 * DAY, first + 32 * DAY], "a new authority has its list within a day"
+    assert CLOCK["RevocationsDue"] == DAY and "RevocationsDue" in GLOBAL_FACTS
+
+
+def test_lists_that_end_within_two_months_are_a_fault_of_the_cloud(ours: Fleet, database: Database) -> None:
+    settings = read_settings({"PORTILLON_CA_DIR": str(ours.folder)})
+
+    def told() -> list[tuple[bool, str]]:
+        return [(one.ok, one.repair) for one in examine(settings, database) if one.name == "revocations"]
+
+    assert told() == [], "nothing was signed yet"
+    for days_ago, well in ((339, True), (341, False), (401, False)):
+        with database.untenanted() as tx:
+            certificates.keep_lists(tx, ours.authorities(), clock.now() - days_ago * DAY)
+        [(ok, repair)] = told()
+        assert ok == well and ("gate sign" in repair) == (not well)
+    authority.make_next(ours.folder, authority.GATES, NOW)
+    authority.drop(ours.folder, authority.GATES, 1)
+    assert told() == [], "the list of an authority that nobody trusts may end"
+
+
+def _lists(made: bytes) -> list[x509.CertificateRevocationList]:
+    end = b"-----END X509 CRL-----"
+    return [x509.load_pem_x509_crl(one + end) for one in made.split(end) if one.strip()]
+
+
+def test_of_two_who_sign_at_once_the_later_one_reads_anew_what_was_revoked(ours: Fleet, database: Database) -> None:
+    def later() -> None:
+        with database.untenanted() as tx:
+            certificates.keep_lists(tx, ours.authorities(), NOW)
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.untenanted() as tx:
+            certificates.keep_lists(tx, ours.authorities(), NOW)
+            second = pool.submit(later)
+            until_one_waits(database)
+            with database.tenant(ours.cast.district) as other:
+                fleet.revoke_gate(other, ours.cast.district, 11, NOW)
+        second.result(timeout=5)
+    with database.untenanted() as tx:
+        [made] = _lists(certificates.revocation_lists(tx))
+    assert len(list(made)) == 1
 
 
 def test_an_end_is_told_thirty_fourteen_and_seven_days_before(ours: Fleet) -> None:
