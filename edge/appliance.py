@@ -109,6 +109,7 @@ class Appliance:
         scanner = open_scanner(config.scanner, self.loop, self.health, now)
         if scanner is not None:
             self._stack.callback(scanner.stop)
+        self._stack.callback(self.pins.strike.lock)  # the last here is the first when closing: P-5
         self.port = pages.port if pages else None
         self._starters = [clock.start, *(one.start for one in (pages, self.tablet, scanner) if one)]
 
@@ -222,7 +223,7 @@ class Appliance:
         self.health.committed((time.monotonic() - began) * 1e3)
 
     def close(self) -> None:
-        """Camera, pins (the strike first), pages, broker, clock, journal; may be called twice."""
+        """Lock the strike, then scanner, tablets, camera, pins, broker, pages, clock, journal; may be called twice."""
         self._stack.close()
 
     def _stop_broker(self) -> None:
