@@ -54,8 +54,9 @@ def problems_of(file: Path, sections: Mapping[str, Any]) -> list[Problem]:
 
 
 def _over(config: GateConfig, sections: Mapping[str, Any]) -> GateConfig:
-    """The file with these sections over it; broker and pages stay as they are (a doorkeeper has none)."""
-    return replace(load_config(config.file, sections), broker=config.broker, web=config.web)
+    """The file with these sections over it; what a doorkeeper leaves out (supervision.py) stays as it is."""
+    over = load_config(config.file, sections)
+    return replace(over, broker=config.broker, web=config.web, tablet=config.tablet, scanner=config.scanner)
 
 
 class Desired:

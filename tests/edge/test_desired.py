@@ -8,14 +8,19 @@ from typing import Any
 
 import pytest
 
+from edge.config import load_config
+from edge.desired import settle
+from edge.journal import open_journal
 from edge.journal_file import reading
 from edge.shadow import TRIAL_SECONDS
+from edge.supervision import as_doorkeeper
 from protocols import topics
 from protocols.documents import GateConfiguration, build_gate_configuration
 from protocols.events import Detail, Kind
-from tests.edge.household import RunningGate, Site
+from tests.edge.household import RunningGate, Site, write_gate
 from tests.edge.line import GATE, Mosquitto, until
 from tests.edge.test_loop import ledger
+from tests.edge.test_shadow import NOW, Disk
 
 pytestmark = pytest.mark.serial
 
@@ -82,6 +87,24 @@ def test_a_value_that_the_gate_cannot_use_starts_nothing(life: Life) -> None:
     until(lambda: life.told["state"] == "rejected")
     assert life.told["errors"] == ["door.open_seconds: 99 is outside 0.2 to 30.0 seconds"]
     assert (life.gate.appliance.again, life.open_ms) == (None, 300)
+
+
+def test_a_doorkeeper_runs_what_came_from_afar_and_still_has_no_pages_no_tablets_and_no_scanner(
+    tmp_path: Path, site: Site
+) -> None:
+    config = write_gate(tmp_path, site, broker_port=1883, listen="127.0.0.1:8081")
+    (tmp_path / "t.pem").touch()
+    tablet = '[tablet]\nlisten = "127.0.0.1:8443"\ncert = "t.pem"\nkey = "t.pem"\n'
+    config.write_text(config.read_text() + tablet + '[scanner]\nkind = "serial"\npath = "s"\n')
+    disk, whole = Disk(), load_config(config)
+    disk.desire(1, {"door": {"open_seconds": 0.7}})
+    journal = open_journal(tmp_path / "journal.sqlite")
+    doorkeeper, _ = settle(disk.shadow, as_doorkeeper(whole), journal, NOW)
+    journal.close()
+    assert doorkeeper.door.times.access == 700
+    assert whole.tablet.listen and whole.scanner.path and whole.web.listen and whole.broker.url
+    assert (doorkeeper.tablet.listen, doorkeeper.scanner.path) == (None, "")
+    assert (doorkeeper.web.listen, doorkeeper.broker.url) == (None, "")
 
 
 def test_the_state_is_reported_to_the_cloud(tmp_path: Path, site: Site) -> None:
