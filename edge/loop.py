@@ -35,6 +35,7 @@ from edge.pins import Pins
 from edge.porch import Porch
 from edge.reader import Code, Reader
 from edge.roster import Roster
+from edge.shot import mark, picked, shot_of
 from edge.tablet import HandCode
 from edge.versions import FIRMWARE
 from edge.view import Symbol
@@ -195,6 +196,7 @@ class Loop:
         if moment >= self._due.housekeeping:
             self._due.housekeeping = moment + HOUSEKEEPING_SECONDS
             self._guarded("house", partial(self._keep_house, moment))
+            self._guarded("hours", self._end_what_ended)
             for handler in self._each_second:
                 self._guarded(handler.__qualname__, partial(handler, self._now()))
         for turn in self._each_turn:
@@ -233,28 +235,28 @@ class Loop:
             self._answer(decision, frame, codes, at, read_ns)
         else:
             self._apply(decision, at)
-        self._watch.set_light(frame, _picked(codes).corners if codes else (), time.monotonic())  # after the door
+        self._watch.set_light(frame, picked(codes).corners if codes else (), time.monotonic())  # after the door
 
     def _answer(self, decision: Decision, frame: Frame, codes: list[Code], at: float, read_ns: int) -> None:
         """Journal, then strike, then lights and screen, then the sisters: in this order and no other."""
-        shown = _picked(codes)
+        shown = picked(codes)
         if decision.code == Reason.NOT_A_PASS and any(looks_like_pass(code.text or "") for code in codes):
             return  # a pass unchanged in view for long is ignored until it leaves: nothing to say to anybody
-        timeline = [(0.0, "frame"), _mark(frame, read_ns, "read"), _mark(frame, time.monotonic_ns(), "verified")]
+        timeline = [(0.0, "frame"), mark(frame, read_ns, "read"), mark(frame, time.monotonic_ns(), "verified")]
         written = self._apply(decision, at)
         if written is None and decision.strike:
             decision = Decision(Reason.STAFF_CONFIRM, asks=("journal",))
         strike_ns = None
         if written is not None:
-            timeline.append(_mark(frame, written.at_ns, "journal"))
+            timeline.append(mark(frame, written.at_ns, "journal"))
             strike_ns = self._let_in(decision) if decision.strike and written.entries else None
         if strike_ns is not None:
-            timeline.append(_mark(frame, strike_ns, "strike"))
+            timeline.append(mark(frame, strike_ns, "strike"))
         fresh = self.porch.show(decision, shown.text or "", offline=self._is_offline())
         if written is not None and decision.seen is not None:
             self._tell_sisters(decision.seen, at)
         if fresh:
-            self._publish(decision, written, at, strike_ns, _shot(frame, shown, timeline))
+            self._publish(decision, written, at, strike_ns, shot_of(frame, shown, timeline))
         if decision.staff is not None:
             self._staff_came(decision.staff, at)
 
@@ -421,14 +423,11 @@ class Loop:
         self._ledger.look()
         if not self._ledger.ok:
             self._mend_journal(at)
-        if (gaps := self._ledger.gaps()) and self._apply(gaps, at) is not None:
-            self._ledger.told(gaps)
+        self._tell_gaps(at)
         if self._parts.clock.state != self._gate.roster.clock:
             self._apply(self._gate.clock(self._parts.clock.state, at), at)
             self._try_again(at)
-        self._mode_may_have_ended(at)
         self._close_day(at)
-        self.doorway.keep_hours(at, clock_believed=self._gate.roster.clock != "untrusted" and self._ledger.ok)
         if self.last_frame is None or time.monotonic_ns() - self.last_frame.captured_ns > HOUSEKEEPING_SECONDS * 1e9:
             self._apply(self._gate.scan((), at), at)  # nothing is in view: what was shown has left
         if moment >= self._due.counts:
@@ -440,8 +439,27 @@ class Loop:
             try:
                 self._parts.journal.purge(int(at) if self._gate.roster.clock == "ntp" else None)
             except JournalFailed as failed:
-                self._ledger.fails(failed)
-                self._gate.journal(False, at)
+                self._journal_fails(failed, at)
+
+    def _tell_gaps(self, at: float) -> None:
+        """What is missing in the ledger, told by a journal that works: one that cannot be read fails, and is mended."""
+        try:
+            gaps = self._ledger.gaps() if self._ledger.ok else None
+        except JournalFailed as failed:
+            self._journal_fails(failed, at)
+        else:
+            if gaps is not None and self._apply(gaps, at) is not None:
+                self._ledger.told(gaps)
+
+    def _journal_fails(self, failed: JournalFailed, at: float) -> None:
+        self._ledger.fails(failed)
+        self._gate.journal(False, at)
+
+    def _end_what_ended(self) -> None:
+        """The site's mode and the unlocked hours end in time, whatever trips over the rest of the house."""
+        at = self._now()
+        self._mode_may_have_ended(at)
+        self.doorway.keep_hours(at, clock_believed=self._gate.roster.clock != "untrusted" and self._ledger.ok)
 
     def _mode_may_have_ended(self, at: float) -> None:
         """A mode past its end is normal again, and says so; one that a document brings has its own event."""
@@ -478,23 +496,3 @@ def _symbol_of(code: Code) -> Symbol:
     xs, ys = [x for x, _ in code.corners], [y for _, y in code.corners]
     spot = (sum(xs) / 4, sum(ys) / 4, float(max(max(xs) - min(xs), max(ys) - min(ys))))
     return Symbol(code.text if code.text is not None else code.raw.decode("latin-1"), code.format, spot=spot)
-
-
-def _shot(frame: Frame, shown: Code, timeline: list[tuple[float, str]]) -> Json:
-    """What the camera adds to a line of /stream."""
-    return {
-        "frame_captured_ns": frame.captured_ns,
-        "timeline": [list(mark) for mark in timeline],
-        "corners": [list(corner) for corner in shown.corners],
-        "frame_size": [int(frame.luma.shape[1]), int(frame.luma.shape[0])],
-    }
-
-
-def _picked(codes: list[Code]) -> Code:
-    """The code that was judged, as far as one can point at it: the first pass in view, else the first of all."""
-    return next((code for code in codes if code.text and looks_like_pass(code.text)), codes[0])
-
-
-def _mark(frame: Frame, at_ns: int, name: str) -> tuple[float, str]:
-    """Milliseconds from the frame's capture to this step."""
-    return round((at_ns - frame.captured_ns) / 1e6, 2), name

@@ -236,6 +236,43 @@ def test_a_mode_is_written_and_locks_the_door(gate: RunningGate, site: Site) -> 
     assert gate.appliance.status()["mode"] == "lockdown"
 
 
+def test_a_journal_that_died_leaves_no_door_unlocked_in_its_hours(tmp_path: Path, site: Site) -> None:
+    def unlocked_all_day(config: Path) -> None:
+        config.write_text(config.read_text().replace("[door]", '[door]\nunlocked_hours = ["00:00-24:00"]'))
+
+    gate = RunningGate(tmp_path, site, changed=unlocked_all_day)
+    until(lambda: gate.strike.states[-1].state)
+    kill_the_journal(gate)
+    until(lambda: not gate.strike.states[-1].state, 5)
+    time.sleep(1.5)
+    assert not gate.strike.states[-1].state, "it stays locked as long as nothing can be written"
+    assert "house" not in gate.appliance.status()["faults"], "the rest of the house is kept too"
+    gate.stop()
+
+
+def test_a_mode_of_the_site_ends_in_time_though_the_journal_died(tmp_path: Path, site: Site) -> None:
+    clock = Clock(time.time())
+    gate = RunningGate(tmp_path, site, now=clock)
+    gate.take((topics.MODE, site.mode(Mode.FREE)))
+    until(lambda: gate.strike.states[-1].state)
+    kill_the_journal(gate)
+    until(lambda: "journal" in gate.appliance.status()["faults"])
+    clock.at += 3_601
+    until(lambda: not gate.strike.states[-1].state, 5)
+    assert gate.appliance.status()["mode"] == "normal"
+    gate.stop()
+
+
+def kill_the_journal(gate: RunningGate) -> None:
+    """The connection is closed and cannot be opened again, as by a card that is gone."""
+    journal = gate.appliance.journal
+    with journal._disk.reading() as db:
+        for name in ("journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"):
+            (journal.path.parent / name).rename(journal.path.parent / f"gone-{name}")
+        journal.path.mkdir()
+        db.close()
+
+
 def test_a_sisters_note_is_believed_only_with_her_signature(tmp_path: Path, site: Site) -> None:
     gate = RunningGate(tmp_path, site)
     gate.take((topics.POLICY, site.policy_list()), (topics.GATES, site.gate_list()))
