@@ -36,32 +36,35 @@ class KnownAdult:
 def children_at_the_gate(
     tx: Transaction, district_id: UUID, schools: Sequence[UUID], now: datetime
 ) -> list[KnownChild]:
-    """Return who is enrolled today and not protected, by class and name."""
+    """Return who is enrolled on the school's own day and not protected, by class and name."""
     return many(
         tx, KnownChild,
         """SELECT c.id, c.given, c.family, coalesce(k.name, '') AS class_name FROM enrolment e
            JOIN child c ON c.district_id = e.district_id AND c.id = e.child_id AND NOT c.protected
+           JOIN school s ON s.district_id = e.district_id AND s.id = e.school_id
            LEFT JOIN class k ON k.district_id = e.district_id AND k.id = e.class_id
            WHERE e.district_id = %(district)s AND e.school_id = ANY (%(schools)s::uuid[])
-             AND e.period @> (%(now)s::timestamptz AT TIME ZONE 'UTC')::date
+             AND e.period @> (%(now)s::timestamptz AT TIME ZONE s.timezone)::date
            ORDER BY k.name, c.given, c.family, c.id""",
         {"district": district_id, "schools": list(schools), "now": now},
     )  # fmt: skip
 
 
 def adults_at_the_gate(tx: Transaction, district_id: UUID, children: Sequence[UUID], now: datetime) -> list[KnownAdult]:
-    """Return guardians, and escorts whose right runs, of these children; one row for each pair."""
+    """Return guardians on the day of a school of the child, and escorts whose right runs; one row for each pair."""
     return many(
         tx, KnownAdult,
         """WITH tie AS (
-               SELECT child_id, person_id, relation FROM guardianship
-               WHERE district_id = %(district)s AND child_id = ANY (%(children)s::uuid[])
-                 AND period @> (%(now)s::timestamptz AT TIME ZONE 'UTC')::date
+               SELECT g.child_id, g.person_id, g.relation FROM guardianship g
+               WHERE g.district_id = %(district)s AND g.child_id = ANY (%(children)s::uuid[]) AND EXISTS (
+                   SELECT FROM enrolment e JOIN school s ON s.district_id = e.district_id AND s.id = e.school_id
+                   WHERE e.district_id = g.district_id AND e.child_id = g.child_id
+                     AND e.period @> (%(now)s::timestamptz AT TIME ZONE s.timezone)::date
+                     AND g.period @> (%(now)s::timestamptz AT TIME ZONE s.timezone)::date)
                UNION ALL
                SELECT child_id, person_id, '' FROM escort_right
                WHERE district_id = %(district)s AND child_id = ANY (%(children)s::uuid[])
-                 AND kind = 'may_collect' AND upper(period) IS DISTINCT FROM lower(period)
-                 AND (upper_inf(period) OR upper(period) > %(now)s::timestamptz)
+                 AND kind = 'may_collect' AND period @> %(now)s::timestamptz
            )
            SELECT t.person_id, p.given, p.family, t.child_id, max(t.relation) AS relation
            FROM tie t JOIN person p ON p.district_id = %(district)s AND p.id = t.person_id
