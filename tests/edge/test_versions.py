@@ -12,6 +12,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -129,7 +130,8 @@ class Machine:
         self.base, self.venv = folder / "base", folder / "venv"
         self.base.mkdir(parents=True)
         (self.venv / "bin").mkdir(parents=True)
-        for name, says in (("python", 'basename "$4"'), ("portillon-gate", f"echo {CARD}")):
+        given = 'while [ ! -d "$1" ]; do shift; done; basename "$1"'  # the folder, whatever options come before it
+        for name, says in (("python", given), ("portillon-gate", f"echo {CARD}")):
             (self.venv / "bin" / name).write_text(f"#!/bin/sh\n{says}\n")
             (self.venv / "bin" / name).chmod(0o755)
 
@@ -314,8 +316,49 @@ def test_a_version_whose_folder_is_gone_leaves_the_one_before_and_then_the_card(
 
 def test_the_program_is_given_its_own_folder_and_not_the_link_that_moves(on_trial: Machine) -> None:
     (on_trial.venv / "bin" / "python").write_text('#!/bin/sh\necho "$@"\n')
-    told = on_trial.boot()
-    assert told == f"-I -B -u {(on_trial.base / 'versions' / NEW).resolve()} run"
+    assert on_trial.boot().endswith(f" {(on_trial.base / 'versions' / NEW).resolve()} run")
+    Versions(on_trial.base).unmark()
+    assert on_trial.boot() == f"-I -B -u {(on_trial.base / 'versions' / NEW).resolve()} run"
+
+
+NO_START_MENDS_IT = 2  # RestartPreventExitStatus of portillon-gate.service
+
+
+def ends(gate: Machine) -> int:
+    """Start what is due with the real Python; return how it ended."""
+    (gate.venv / "bin" / "python").unlink()
+    (gate.venv / "bin" / "python").symlink_to(sys.executable)
+    command = ["sh", LAUNCH, gate.base, gate.venv, "5", "run", "--config", "gate.toml"]
+    return subprocess.run(command, capture_output=True, check=False, timeout=20).returncode
+
+
+@pytest.mark.parametrize(("says", "code"), [
+    ("sys.exit(2)", 1), ("sys.exit(0)", 0), ("sys.exit(3)", 3), ("", 0), ("sys.exit('why')", 1), ("1 / 0", 1),
+    ("sys.exit(sys.argv[1:] != ['run', '--config', 'gate.toml'])", 0), ("os.kill(os.getpid(), 9)", -9),
+    ("import where; sys.exit(where.is_here)", 7), ("sys.exit(7 if sys.argv[0] == str(PLACE) else 0)", 7),
+    ("sys.exit(7 if __name__ == '__main__' == sys.modules['__main__'].__name__ else 0)", 7),
+])  # fmt: skip
+def test_a_version_on_trial_never_ends_with_the_code_that_no_start_mends(
+    on_trial: Machine, says: str, code: int
+) -> None:
+    tree = on_trial.base / "versions" / NEW
+    (tree / "where.py").write_text("is_here = 7\n")
+    (tree / START).write_text(f"import os, pathlib, sys\nPLACE = pathlib.Path(__file__).parent\n{says}\n")
+    assert ends(on_trial) == code
+
+
+def test_a_version_on_trial_that_refuses_its_settings_is_left_for_the_one_before(on_trial: Machine) -> None:
+    (on_trial.base / "versions" / NEW / START).write_text("import sys\nsys.exit(2)\n")
+    (on_trial.base / "versions" / OLD / START).write_text("import sys\nsys.exit(44)\n")
+    assert [ends(on_trial) for _ in range(3)] == [1, 1, 44]
+
+
+def test_a_version_that_stays_or_that_is_gone_back_to_says_that_no_start_mends_its_settings(on_trial: Machine) -> None:
+    for version in (OLD, NEW):
+        (on_trial.base / "versions" / version / START).write_text("import sys\nsys.exit(2)\n")
+    assert [ends(on_trial) for _ in range(3)] == [1, 1, NO_START_MENDS_IT]
+    Versions(on_trial.base).unmark()
+    assert ends(on_trial) == NO_START_MENDS_IT
 
 
 # --- starts -----------------------------------------------------------------------------------------------------------
