@@ -66,6 +66,7 @@ def set_mode(
     """Decide the mode of a site from now on; what opens doors ends by itself. Raises ModeRefused."""
     if mode in OPENS and ends_at is None:
         ends_at = now + timedelta(seconds=MODE_SECONDS_MAX)
+    _take_turn(tx, district_id, site)
     before = setting_of(tx, district_id, site)
     try:
         with tx.transaction():
@@ -88,6 +89,11 @@ def set_mode(
     made = setting_of(tx, district_id, site)
     assert made
     return made
+
+
+def _take_turn(tx: Transaction, district_id: UUID, site: int) -> None:
+    """Wait until nobody else is setting a mode of this site: of two at once the second comes second, and counts."""
+    tx.execute("SELECT FROM site WHERE district_id = %s AND number = %s FOR NO KEY UPDATE", (district_id, site))
 
 
 def setting_of(tx: Transaction, district_id: UUID, site: int) -> Setting | None:

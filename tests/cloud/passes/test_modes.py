@@ -1,7 +1,9 @@
 """The mode of a site: set by people, signed as a level, ended by itself; yesterday's opens nothing."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Barrier
 from uuid import UUID
 
 import pytest
@@ -107,6 +109,23 @@ def test_an_end_that_cannot_be_is_refused(
     with pytest.raises(modes.ModeRefused) as refused:
         set_mode(database, cast, mode, now, now + timedelta(minutes=minutes))
     assert refused.value.code == code
+
+
+def test_of_eight_who_set_a_mode_at_once_each_has_set_one_and_the_last_counts(database: Database, cast: Cast) -> None:
+    now, start = clock.now(), Barrier(8)
+
+    def decide(number: int) -> int:
+        start.wait(timeout=30)
+        mode = Mode.LOCKDOWN if number % 2 else Mode.NORMAL
+        with database.tenant(cast.district) as tx:
+            return modes.set_mode(tx, cast.district, cast.site, mode, now + timedelta(seconds=number)).n
+
+    with ThreadPoolExecutor(8) as deciders:
+        placed = list(deciders.map(decide, range(8)))
+    assert sorted(placed) == list(range(1, 9))
+    with database.tenant(cast.district) as tx:
+        counts = modes.setting_of(tx, cast.district, cast.site)
+    assert counts and counts.set_at == now + timedelta(seconds=placed.index(8))
 
 
 def test_the_database_itself_leaves_no_door_open_for_a_day(database: Database, cast: Cast) -> None:
