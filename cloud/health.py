@@ -40,15 +40,22 @@ class Examined:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings, self._database = settings, database
         self._looking = threading.Lock()
-        self._at: datetime | None = None
+        self._ended_at: datetime | None = None
         self._checks: list[Check] = []
 
-    def checks(self, now: datetime) -> list[Check]:
-        """Return every check, at most a second old; of many who ask at once one looks."""
+    def checks(self, asked_at: datetime) -> list[Check]:
+        """Return every check, at most a second old when it was asked for; of many who ask at once one looks.
+
+        A look serves all who asked before its end, however long it took: else each who waited would look again.
+        """
         with self._looking:
-            if self._at is None or not self._at <= now < self._at + KEPT:
-                self._checks, self._at = examine(self._settings, self._database), now
+            if not self._is_fresh(asked_at):
+                self._checks, self._ended_at = examine(self._settings, self._database), clock.now()
             return self._checks
+
+    def _is_fresh(self, asked_at: datetime) -> bool:
+        """A clock that was put back since the last look keeps nothing."""
+        return self._ended_at is not None and self._ended_at <= clock.now() and asked_at < self._ended_at + KEPT
 
 
 def examine(settings: Settings, database: Database) -> list[Check]:

@@ -2,11 +2,15 @@
 
 import importlib
 import re
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from starlette.types import ASGIApp
@@ -14,7 +18,7 @@ from starlette.types import ASGIApp
 from cloud.app import create_app
 from cloud.cli import server_config
 from cloud.config import Settings
-from cloud.health import Examined
+from cloud.health import KEPT, Examined
 from cloud.identity import service as identity
 from cloud.identity.doors import COOKIES
 from cloud.identity.model import Door
@@ -41,12 +45,37 @@ def test_health_names_each_fault_with_its_repair(browser: TestClient) -> None:
     assert all(check["ok"] or check["repair"] for check in checks.values())
 
 
-def test_health_looks_once_a_second_however_many_ask(settings: Settings, database: Database) -> None:
+@pytest.fixture
+def slow_broker() -> Iterator[str]:
+    """An address where nobody answers: its only place for who waits is taken, so that each look lasts a second."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, socket.socket() as first, socket.socket() as rest:
+        for waiting in (first, rest):
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+        yield f"mqtt://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_health_looks_once_a_second_however_many_ask(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     examined, now = Examined(settings, database), clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now)
     first = examined.checks(now)
     assert examined.checks(now + timedelta(milliseconds=999)) is first
-    assert examined.checks(now + timedelta(seconds=1)) is not first
-    assert examined.checks(now - timedelta(seconds=60)) is not first, "a clock that was put back keeps nothing"
+    second = examined.checks(now + timedelta(seconds=1))
+    assert second is not first
+    monkeypatch.setattr(clock, "now", lambda: now - timedelta(seconds=60))
+    assert examined.checks(clock.now()) is not second, "a clock that was put back keeps nothing"
+
+
+def test_a_look_as_long_as_it_is_kept_serves_all_who_asked_before_its_end(
+    settings: Settings, database: Database, slow_broker: str
+) -> None:
+    examined, began = Examined(replace(settings, broker_url=slow_broker), database), clock.now()
+    with ThreadPoolExecutor(8) as askers:
+        told = list(askers.map(lambda number: examined.checks(began + number * KEPT / 7), range(8)))
+    assert clock.now() - began >= KEPT, "it was a long look"
+    assert all(one is told[0] for one in told)
 
 
 def test_a_proxy_is_believed_where_the_settings_name_it_and_nowhere_else(settings: Settings) -> None:
