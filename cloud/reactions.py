@@ -148,6 +148,13 @@ def renew_revocations(tx: Transaction, world: World, job: Job, now: datetime) ->
         certificates.keep_lists_young(tx, authority.signing(world.ca_dir, authority.GATES), now)
 
 
+def go_on_without(tx: Transaction, world: World, job: Job, now: datetime) -> None:
+    """A gate was revoked: no rollout waits for it any longer."""
+    del world
+    rollouts.gate_revoked(tx, _district(job), now)
+    updates.gate_revoked(tx, _district(job), now)
+
+
 Heeded = Callable[[Transaction, World, UUID, saying.Said, datetime], None]  # raises ReportRefused for another shape
 
 
@@ -186,8 +193,8 @@ def heed_configuration(tx: Transaction, world: World, district_id: UUID, said: s
     """A gate says what it is: kept beside what is wanted, and a rollout may go on or back."""
     del world
     told = read_configuration(said.body)
+    rollouts.reported(tx, district_id, said.gate, told, now)  # locks the rollout, and only then gates
     configurations.report(tx, district_id, said.gate, told, now)
-    rollouts.reported(tx, district_id, said.gate, told, now)
 
 
 def sign_command(tx: Transaction, world: World, job: Job, now: datetime) -> None:
@@ -270,7 +277,7 @@ REACTIONS: Mapping[str, tuple[Consequence, ...]] = {
     "HolderBlocked": (sign_policy,),
     "IssuerRevoked": (sign_policy,),
     "GateRegistered": (sign_gate_list, sign_policy),
-    "GateRevoked": (sign_gate_list, sign_revocations),
+    "GateRevoked": (sign_gate_list, sign_revocations, go_on_without),
     "GateSaid": (heed_gate,),
     "ModeSet": (sign_mode,),
     "DocumentsDue": (sign_policy, sign_mode, sign_gate_list),

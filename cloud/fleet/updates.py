@@ -2,8 +2,8 @@
 
 A service of this slice. Responsible for: orders to the gates (dn/job, retained), what they say of it (up/job), moving
 on, stopping at the first gate that went back. A gate that is away holds its ring up: an operator stops the rollout, or
-waits. Not responsible for: whether a release is genuine and how it does, which each gate judges by itself
-(edge/update.py): an order is not signed, what it names is. Rules: PROTOCOL P-6, ADR 0019.
+waits. One that was revoked is left out. Not responsible for: whether a release is genuine and how it does, which each
+gate judges by itself (edge/update.py): an order is not signed, what it names is. Rules: PROTOCOL P-6, ADR 0019.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class UpdateRefused(Refused):
 
 @dataclass(frozen=True)
 class Member:
-    """A gate of a rollout. state: waiting, told, or what the gate says."""
+    """A gate of a rollout. state: waiting, told, or what the gate says. revoked: now; no ring waits for it."""
 
     gate: int
     ring: int
@@ -46,6 +46,7 @@ class Member:
     running: str | None
     told_at: datetime | None
     answered_at: datetime | None
+    revoked: bool
 
 
 @dataclass(frozen=True)
@@ -92,19 +93,12 @@ def start(tx: Transaction, district_id: UUID, version: str, rings: Rings, now: d
 
 
 def stop(tx: Transaction, district_id: UUID, now: datetime) -> Rollout:
-    """Tell no further ring, and take the order back from gates that have not begun their trial.
-
-    Raises UpdateRefused("UPDATE_NONE").
-    """
+    """Tell no further ring, and take the order back. Raises UpdateRefused("UPDATE_NONE")."""
     running = _running(tx, district_id)
     if running is None:
         raise UpdateRefused("UPDATE_NONE")
-    ended = _end(tx, district_id, running, "stopped", now)
-    taken_back = build_order(Order(running.job + 1, NO_VERSION))
-    for member in members(tx, district_id, running.job):
-        if member.state in ("told", UpdateState.DOWNLOADING, UpdateState.VERIFIED, UpdateState.INSTALLED):
-            send_down(tx, district_id, member.gate, topics.JOB, taken_back, retain=True, expires_at=None)
-    return ended
+    _take_back(tx, district_id, running)
+    return _end(tx, district_id, running, "stopped", now)
 
 
 def latest(tx: Transaction, district_id: UUID) -> Rollout | None:
@@ -121,8 +115,10 @@ def members(tx: Transaction, district_id: UUID, job: int) -> list[Member]:
     """Return the gates of a rollout, ring by ring."""
     return many(
         tx, Member,
-        """SELECT gate, ring, state, code, running, told_at, answered_at FROM release_gate
-           WHERE district_id = %(district_id)s AND job = %(job)s ORDER BY ring, gate""",
+        """SELECT r.gate, r.ring, r.state, r.code, r.running, r.told_at, r.answered_at,
+                  g.revoked_at IS NOT NULL AS revoked
+           FROM release_gate r JOIN gate g ON g.district_id = r.district_id AND g.gate = r.gate
+           WHERE r.district_id = %(district_id)s AND r.job = %(job)s ORDER BY r.ring, r.gate""",
         {"district_id": district_id, "job": job},
     )  # fmt: skip
 
@@ -147,35 +143,52 @@ def reported(tx: Transaction, district_id: UUID, gate: int, told: Told, now: dat
         return
     if told.state in (UpdateState.ROLLED_BACK, UpdateState.FAILED):
         service.raise_alarm(tx, district_id, gate, WENT_BACK, now, {"version": told.version, "code": told.code})
+        _take_back(tx, district_id, running)
         _end(tx, district_id, running, "failed", now)
     elif told.state is UpdateState.COMMITTED:
         _go_on(tx, district_id, running, now)
 
 
+def gate_revoked(tx: Transaction, district_id: UUID, now: datetime) -> None:
+    """A gate of the district was revoked: its ring waits for it no longer."""
+    running = _running(tx, district_id)
+    if running:
+        _go_on(tx, district_id, running, now)
+
+
 def _go_on(tx: Transaction, district_id: UUID, running: Rollout, now: datetime) -> None:
     """Tell the next ring where this one is whole; the last one ends the rollout."""
-    rows = members(tx, district_id, running.job)
+    rows = [one for one in members(tx, district_id, running.job) if not one.revoked]
     if any(one.state != UpdateState.COMMITTED for one in rows if one.ring <= running.ring):
         return
-    if running.ring >= max(one.ring for one in rows):
+    ring = min((one.ring for one in rows if one.ring > running.ring), default=None)
+    if ring is None:
         _end(tx, district_id, running, "done", now)
         return
     tx.execute(
-        "UPDATE release_rollout SET ring = ring + 1 WHERE district_id = %(district_id)s AND job = %(job)s",
-        {"district_id": district_id, "job": running.job},
+        "UPDATE release_rollout SET ring = %(ring)s WHERE district_id = %(district_id)s AND job = %(job)s",
+        {"district_id": district_id, "job": running.job, "ring": ring},
     )
-    _tell_ring(tx, district_id, running, running.ring + 1, now)
+    _tell_ring(tx, district_id, running, ring, now)
+
+
+def _take_back(tx: Transaction, district_id: UUID, running: Rollout) -> None:
+    """Take the order back from gates that have not begun their trial: it is a level, and finds those that are away."""
+    order = build_order(Order(running.job + 1, NO_VERSION))
+    for member in members(tx, district_id, running.job):
+        if member.state in ("told", UpdateState.DOWNLOADING, UpdateState.VERIFIED, UpdateState.INSTALLED):
+            send_down(tx, district_id, member.gate, topics.JOB, order, retain=True, expires_at=None)
 
 
 def _tell_ring(tx: Transaction, district_id: UUID, rollout: Rollout, ring: int, now: datetime) -> None:
     order = build_order(Order(rollout.job, rollout.version))
-    for member in members(tx, district_id, rollout.job):
-        if member.ring == ring:
-            send_down(tx, district_id, member.gate, topics.JOB, order, retain=True, expires_at=None)
+    told = [one.gate for one in members(tx, district_id, rollout.job) if one.ring == ring and not one.revoked]
+    for gate in told:
+        send_down(tx, district_id, gate, topics.JOB, order, retain=True, expires_at=None)
     tx.execute(
         """UPDATE release_gate SET state = 'told', told_at = %(now)s
-           WHERE district_id = %(district_id)s AND job = %(job)s AND ring = %(ring)s""",
-        {"district_id": district_id, "job": rollout.job, "ring": ring, "now": now},
+           WHERE district_id = %(district_id)s AND job = %(job)s AND gate = ANY(%(told)s)""",
+        {"district_id": district_id, "job": rollout.job, "told": told, "now": now},
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,19 @@ from typer.testing import CliRunner
 
 from cloud.cli import app
 from cloud.fleet import configurations, messages, orders, rollouts
+from cloud.fleet import service as fleet
 from cloud.fleet.reports import ReportRefused, read_answer, read_configuration
+from cloud.fleet.saying import Said
 from cloud.kit import clock
 from cloud.kit.db import Database, RuleBroken
+from cloud.kit.jobs import Job
 from cloud.passes.keys import KeyRing, init_keys
+from cloud.reactions import GATE_SAID, World, go_on_without
 from cloud.worker import Worker
 from protocols import topics
 from protocols.documents import Reader, load_command, load_gate_configuration
 from tests.cast import Cast, a_district
+from tests.cloud.fleet.locks import until_one_waits
 from tests.conftest import Clone
 from tests.gates import a_gate
 
@@ -46,8 +52,8 @@ def desire(database: Database, cast: Cast, sections: Any, gate: int = 11) -> int
 def say(database: Database, cast: Cast, gate: int, state: str, version: int, **more: Any) -> None:
     told = read_configuration(json.dumps({"v": 1, "state": state, "version": version, **more}).encode())
     with database.tenant(cast.district) as tx:
-        configurations.report(tx, cast.district, gate, told, clock.now())
         rollouts.reported(tx, cast.district, gate, told, clock.now())
+        configurations.report(tx, cast.district, gate, told, clock.now())
 
 
 def start(database: Database, cast: Cast, rings: Sequence[Sequence[int]], change: Any = LONGER) -> None:
@@ -133,6 +139,73 @@ def test_one_gate_that_gives_it_up_ends_it_and_the_last_good_one_is_wanted_again
     assert wanted(database, cast, 13) == (0, None)
     with database.tenant(cast.district) as tx:
         assert tx.execute("SELECT gate, code FROM gate_alarm").fetchall() == [(11, "ROLLOUT_FAILED")]
+
+
+def revoke(database: Database, cast: Cast, gate: int) -> None:
+    """Revoke a gate, and have the worker do what follows for rollouts."""
+    with database.tenant(cast.district) as tx:
+        fleet.revoke_gate(tx, cast.district, gate, clock.now())
+        job = Job(1, "GateRevoked", cast.district, {"gate": gate}, 0)
+        go_on_without(tx, World(None), job, clock.now())  # type: ignore[arg-type]
+
+
+def test_a_gate_that_was_revoked_holds_no_ring_up_and_is_told_nothing(database: Database, cast: Cast) -> None:
+    a_gate(database, cast, 14, seed=14)
+    start(database, cast, [[11, 12], [13], [14]])
+    say(database, cast, 11, "applied", 1, runs=1)
+    revoke(database, cast, 12)
+    assert standing(database, cast)[1] == {11: "applied", 12: "told", 13: "told", 14: "waiting"}
+    revoke(database, cast, 14)
+    assert standing(database, cast)[0] is None
+    say(database, cast, 13, "applied", 1, runs=1)
+    assert standing(database, cast) == ("done", {11: "applied", 12: "told", 13: "applied", 14: "waiting"})
+
+
+def test_a_rollout_goes_back_though_one_of_its_gates_was_revoked(database: Database, cast: Cast) -> None:
+    start(database, cast, [[11, 12, 13]])
+    say(database, cast, 12, "applied", 1, runs=1)
+    revoke(database, cast, 12)
+    say(database, cast, 11, "rejected", 1, errors=["CAMERA"])
+    assert standing(database, cast) == ("failed", {11: "failed", 12: "applied", 13: "back"})
+    assert (wanted(database, cast, 13), wanted(database, cast, 12)) == ((2, {}), (1, LONGER))
+
+
+def test_a_gate_whose_settings_would_be_too_long_ends_the_rollout_as_a_failed_one(
+    database: Database, cast: Cast
+) -> None:
+    full = {"camera": {"path": "x" * 3_040}}
+    desire(database, cast, full, gate=13)
+    say(database, cast, 13, "applied", 1, runs=1)
+    start(database, cast, [[11], [12, 13]])
+    say(database, cast, 11, "applied", 1, runs=1)
+    assert standing(database, cast) == ("failed", {11: "back", 12: "back", 13: "failed"})
+    assert [wanted(database, cast, gate) for gate in (11, 12, 13)] == [(2, {}), (2, {}), (1, full)]
+    with database.tenant(cast.district) as tx:
+        found = rollouts.latest(tx, cast.district)
+        assert tx.execute("SELECT gate, code FROM gate_alarm").fetchall() == [(13, "ROLLOUT_FAILED")]
+    assert found and [(one.code, one.revision) for one in found[1] if one.gate == 13] == [("CONFIG_SIZE", 0)]
+    with pytest.raises(configurations.ConfigurationRefused) as refused:
+        start(database, cast, [[13], [11]])
+    assert refused.value.code == "CONFIG_SIZE" and standing(database, cast)[0] == "failed", "nothing was begun"
+
+
+def test_who_hears_a_gate_waits_for_the_rollout_before_it_holds_the_gate(database: Database, cast: Cast) -> None:
+    start(database, cast, [[11], [12]])
+    told = json.dumps({"v": 1, "state": "applied", "version": 1, "runs": 1}).encode()
+
+    def heed() -> None:
+        with database.tenant(cast.district) as tx:
+            said = Said(11, topics.REPORTED, told)
+            GATE_SAID[topics.REPORTED](tx, World(None), cast.district, said, clock.now())  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.tenant(cast.district) as tx:
+            tx.execute("SELECT FROM rollout FOR UPDATE")
+            heard = pool.submit(heed)
+            until_one_waits(database)
+            tx.execute("SELECT FROM gate WHERE gate = 11 FOR UPDATE NOWAIT")  # else two workers wait for each other
+        heard.result(timeout=5)
+    assert standing(database, cast)[1] == {11: "applied", 12: "told"}
 
 
 def test_reports_of_other_revisions_and_of_gates_that_wait_move_nothing(database: Database, cast: Cast) -> None:
@@ -262,7 +335,6 @@ def test_the_commands_ask_for_settings_and_roll_them_out(
 
 
 def test_the_list_says_what_stands_at_a_door_and_what_a_gate_refused(database: Database, cast: Cast) -> None:
-    from cloud.fleet import service as fleet
     from cloud.fleet.pages import FAULTS
     from cloud.fleet.reports import StateReport, read_telemetry
 

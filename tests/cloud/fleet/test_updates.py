@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from cloud.fleet import service as fleet
 from cloud.fleet import updates
+from cloud.fleet.rings import Rings
 from cloud.fleet.saying import Said
 from cloud.kit.db import Database, RuleBroken
-from cloud.reactions import GATE_SAID, World
+from cloud.kit.jobs import Job
+from cloud.reactions import GATE_SAID, REACTIONS, World, go_on_without
 from protocols import topics
 from protocols.releases import Order, Told, UpdateState, build_told, read_order
 from tests.cast import NOW, Cast, a_district
@@ -29,9 +32,21 @@ def cast(database: Database) -> Cast:
     return cast
 
 
-def start(database: Database, cast: Cast, version: str = "0.2.0") -> updates.Rollout:
+def start(
+    database: Database, cast: Cast, version: str = "0.2.0", rings: Rings = RINGS, more: Sequence[int] = ()
+) -> updates.Rollout:
+    for number in more:
+        a_gate(database, cast, number, seed=number)
     with database.tenant(cast.district) as tx:
-        return updates.start(tx, cast.district, version, RINGS, NOW)
+        return updates.start(tx, cast.district, version, rings, NOW)
+
+
+def revoke(database: Database, cast: Cast, gate: int) -> None:
+    """Revoke a gate, and have the worker do what follows for rollouts."""
+    with database.tenant(cast.district) as tx:
+        fleet.revoke_gate(tx, cast.district, gate, NOW)
+        go_on_without(tx, World(None), Job(1, "GateRevoked", cast.district, {"gate": gate}, 0), NOW)  # type: ignore[arg-type]
+    assert go_on_without in REACTIONS["GateRevoked"]
 
 
 def says(database: Database, cast: Cast, gate: int, state: UpdateState, code: str = "", **other: Any) -> None:
@@ -95,6 +110,37 @@ def test_a_rollout_that_is_stopped_is_taken_back_from_gates_that_have_not_begun(
     assert orders(database, cast) == {11: Order(3, "")} and states(database, cast)[0] == "stopped"
     start(database, cast, "0.3.0")
     assert orders(database, cast)[11] == Order(4, "0.3.0")
+
+
+def test_a_release_that_failed_is_taken_back_from_gates_that_were_away(database: Database, cast: Cast) -> None:
+    start(database, cast, rings=[[11, 12, 14, 15, 16], [13]], more=[14, 15, 16])
+    for gate, state in ((12, UpdateState.DOWNLOADING), (14, UpdateState.TRIAL), (15, DONE)):
+        says(database, cast, gate, state)
+    says(database, cast, 16, UpdateState.ROLLED_BACK, "NO_FRAME")
+    back, stands = Order(3, ""), Order(2, "0.2.0")
+    assert orders(database, cast) == {11: back, 12: back, 14: stands, 15: stands, 16: stands}
+    assert states(database, cast)[0] == "failed"
+
+
+def test_a_gate_that_was_revoked_holds_no_ring_up_and_is_told_nothing(database: Database, cast: Cast) -> None:
+    start(database, cast, rings=[[11, 12], [13], [14]], more=[14])
+    says(database, cast, 11, DONE)
+    revoke(database, cast, 12)
+    assert states(database, cast)[1] == {11: "committed", 12: "told", 13: "told", 14: "waiting"}
+    revoke(database, cast, 14)
+    assert states(database, cast)[0] is None
+    says(database, cast, 13, DONE)
+    assert states(database, cast) == ("done", {11: "committed", 12: "told", 13: "committed", 14: "waiting"})
+    assert set(orders(database, cast)) == {11, 12, 13}
+
+
+def test_a_ring_that_was_revoked_whole_is_passed_over(database: Database, cast: Cast) -> None:
+    start(database, cast, rings=[[11], [12], [13]])
+    revoke(database, cast, 12)
+    says(database, cast, 11, DONE)
+    assert set(orders(database, cast)) == {11, 13}
+    revoke(database, cast, 13)
+    assert states(database, cast)[0] == "done"
 
 
 @pytest.mark.parametrize(("gate", "other"), [(12, {}), (11, {"job": 4}), (11, {"version": "0.9.0"}), (99, {})])
