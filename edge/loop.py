@@ -43,7 +43,7 @@ from edge.warmup import warm_up
 from edge.watch import Watch
 from edge.web.board import Board, Json, line_of
 from protocols import topics
-from protocols.events import Detail, Kind, Note, build_note
+from protocols.events import Detail, Kind, Note, build_note, in_notes
 from protocols.limits import REFUSALS_PER_MINUTE_MAX
 from protocols.passes import Credential, looks_like_pass
 from protocols.reasons import DocumentCode, DocumentKind, Reason
@@ -359,8 +359,8 @@ class Loop:
         if self._parts.broker is None:
             return
         thumb, iat, acts = seen
-        note = Note(self._config.gate.gate, thumb, iat, int(at * 1000), acts)
-        self._parts.broker.tell_sisters(build_note(self._key, note))
+        for note in in_notes(Note(self._config.gate.gate, thumb, iat, int(at * 1000), acts)):
+            self._parts.broker.tell_sisters(build_note(self._key, note))
 
     def _publish(self, decision: Decision, written: Written | None, at: float, struck: int | None, shot: Json) -> None:
         """One line of /stream: no names, for there are none on a gate. shot: what the camera adds to it."""

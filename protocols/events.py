@@ -4,7 +4,7 @@ Not here: storing them (the gate's journal, the cloud's attendance). Obeys P-5 a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, IntFlag
 
 from nacl.signing import SigningKey
@@ -17,6 +17,7 @@ from protocols.limits import (
     EVENT_BYTES_MAX,
     EVENT_ITEMS_MAX,
     HEAD_BYTES,
+    NOTE_ACTS_MAX,
     SEGMENT_EVENTS_MAX,
     THUMB_BYTES,
 )
@@ -224,9 +225,17 @@ def load_receipt(data: bytes, trust: Trust, site: int) -> Receipt:
 
 
 def build_note(key: SigningKey, note: Note) -> bytes:
-    """Return KS1 signed by the gate's own key."""
+    """Return KS1 signed by the gate's own key. Raises ValueError for more acts than a sister reads: see in_notes."""
+    if len(note.acts) > NOTE_ACTS_MAX:
+        raise ValueError(f"over {NOTE_ACTS_MAX} acts in one note")
     acts = [list(act) for act in note.acts]
     return cose.sign(b"KS1", encode([_MAJOR, note.gate, note.thumb, note.iat, note.at_ms, acts]), key)
+
+
+def in_notes(note: Note) -> list[Note]:
+    """Return the same in as many notes as its acts need."""
+    starts = range(0, max(1, len(note.acts)), NOTE_ACTS_MAX)
+    return [replace(note, acts=note.acts[start : start + NOTE_ACTS_MAX]) for start in starts]
 
 
 def load_note(data: bytes, find_key: FindKey) -> tuple[Note, bytes]:

@@ -69,6 +69,7 @@ POLICY_HORIZON_SECONDS = 10 * 86_400  # weekdays and custody weeks expanded so f
 
 # --- ledger (P-5) -----------------------------------------------------------------------------------------------
 SEGMENT_EVENTS_MAX = 64  # events under one signature
+NOTE_ACTS_MAX = 28  # acts in one KS1: its 7 + 3 x 28 heads stay under CBOR_ITEMS_MAX, P-6
 EVENT_BYTES_MAX = 1_024  # one event (ours: 64 of them fit into a document)
 EVENT_ITEMS_MAX = 240  # heads in one event (ours: 64 of them fit into a document's items)
 IN_FLIGHT_EVENTS_MAX = 64  # not yet receipted, on the wire

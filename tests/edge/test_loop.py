@@ -15,12 +15,13 @@ from edge.broker import Heard
 from edge.export import event_of
 from edge.feedback import Face
 from edge.journal_file import reading, rows
+from edge.tablet import ACT_CHILDREN_MAX, Hand, TakeIn
 from protocols import topics
 from protocols.documents import CustodyRule, Mode
-from protocols.events import Detail, Event, Kind, Note, build_note
+from protocols.events import Detail, Event, Kind, Note, build_note, load_note
 from protocols.passes import IN, INTENT_CONFIRM, OUT
 from tests.edge.household import SISTER, SISTER_KEY, Phone, RunningGate, Site, StaffPhone, skip_boot_rule
-from tests.edge.line import GATE, Cloud, Mosquitto, until
+from tests.edge.line import GATE, GATE_KEY, Cloud, Mosquitto, until
 
 pytestmark = pytest.mark.serial
 
@@ -410,6 +411,27 @@ def test_an_arrival_is_receipted_through_a_real_broker(tmp_path: Path, site: Sit
     assert answer["seq"] in cloud.seqs()
     assert until(lambda: cloud.payloads(f"seen/{GATE}"))
     assert b'"KR1":1' in until(lambda: [p for p in cloud.payloads(topics.STATE) if b'"KR1"' in p])[-1]
+    gate.stop()
+    cloud.close()
+
+
+def test_two_classes_taken_in_at_once_are_heard_by_the_sisters(
+    tmp_path: Path, site: Site, mosquitto: Mosquitto
+) -> None:
+    cloud = Cloud(mosquitto.port)
+    gate = RunningGate(tmp_path, site, broker_port=mosquitto.port)
+    loop, children, public = gate.appliance.loop, range(1, ACT_CHILDREN_MAX + 1), bytes(GATE_KEY.verify_key)
+
+    def take_in(_payload: bytes, at: float) -> None:
+        loop.carry_out(loop.gate.by_hand(TakeIn(tuple(children)), Hand(77, 15), at), at)
+
+    def heard() -> set[int]:
+        notes = [load_note(payload, lambda _kid: public)[0] for payload in cloud.payloads(f"seen/{GATE}")]
+        return {child for note in notes for child, direction in note.acts if direction == IN}
+
+    loop.on("two classes", take_in)
+    gate.take(("two classes", b""))
+    until(lambda: heard() == set(children))
     gate.stop()
     cloud.close()
 

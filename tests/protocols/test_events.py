@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,10 +23,12 @@ from protocols.events import (
     build_receipt,
     build_segment,
     fitting,
+    in_notes,
     load_note,
     load_receipt,
     load_segment,
 )
+from protocols.limits import NOTE_ACTS_MAX, UINT32_MAX
 from protocols.trust import Role, TrustedKey, trust_of
 from tests.protocols import foreign
 from tests.protocols.foreign import GATE, GATE_KEY, NOW, RECEIPT, SITE, cbor, event
@@ -200,6 +203,26 @@ def test_both_implementations_write_and_read_the_same_note() -> None:
     note = Note(GATE, b"thumb-01", NOW, NOW * 1000, ((1001, 1), (1002, 1)))
     assert build_note(SigningKey(GATE_KEY.seed), note) == theirs
     assert load_note(theirs, find_gate) == (note, GATE_KEY.kid)
+
+
+def test_a_sister_reads_all_that_happened_at_once_in_as_many_notes_as_it_needs() -> None:
+    acts = tuple((UINT32_MAX - number, 1) for number in range(64))
+    whole = Note(UINT32_MAX, b"thumb-01", UINT32_MAX, 2**64 - 1, acts)
+    key = SigningKey(GATE_KEY.seed)
+    read = [load_note(build_note(key, note), find_gate)[0] for note in in_notes(whole)]
+    assert sum((note.acts for note in read), ()) == acts
+    assert {replace(note, acts=()) for note in read} == {replace(whole, acts=())}
+
+
+def test_what_happened_to_no_child_is_one_note() -> None:
+    told = Note(GATE, b"thumb-01", NOW, NOW * 1000, ())
+    assert list(in_notes(told)) == [told]
+
+
+def test_a_note_that_no_sister_could_read_is_not_written() -> None:
+    acts = tuple((1_000 + number, 1) for number in range(NOTE_ACTS_MAX + 1))
+    with pytest.raises(ValueError, match=f"over {NOTE_ACTS_MAX} acts"):
+        build_note(SigningKey(GATE_KEY.seed), Note(GATE, b"thumb-01", NOW, NOW * 1000, acts))
 
 
 def test_a_note_unsigned_or_signed_by_an_unknown_gate_is_refused() -> None:
