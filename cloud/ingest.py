@@ -164,7 +164,7 @@ class Ingest:
         return batch
 
     def _let_wait(self, seconds: float) -> None:
-        """Empty the inbox into the turns, waiting for its first so long. What finds no place there is sent again."""
+        """Empty the inbox into the turns, waiting so long for its first. A segment without a place is sent again."""
         heard: list[Message | None] = []
         try:
             heard.append(self._inbox.get(timeout=seconds) if seconds else self._inbox.get_nowait())
@@ -175,20 +175,20 @@ class Ingest:
         for item in heard:
             if item is None:
                 self._say_again()
-            elif not self._turns.put(item.topic, item.payload, item):
+            elif not self._turns.put(item.topic, item, once=item.payload if _is_segment(item) else None):
                 self.counts.surplus += 1
                 self.broker.acknowledge(item)
 
     def _see_through(self, batch: Sequence[Message]) -> None:
         now = clock.now()
-        segments = [one for one in batch if one.topic.endswith("/" + topics.EVENTS)]
+        segments = [one for one in batch if _is_segment(one)]
         genuine = self._verified(segments, now)
         by_district: dict[UUID, list[Genuine]] = {}
         for one in genuine:
             by_district.setdefault(one.gate.district_id, []).append(one)
         for district_id, rows in by_district.items():
             self._record(district_id, rows, now)
-        self._take_reports([one for one in batch if not one.topic.endswith("/" + topics.EVENTS)], now)
+        self._take_reports([one for one in batch if not _is_segment(one)], now)
         parked = {id(one.message) for one in self._parked}
         for message in batch:
             if id(message) not in parked:
@@ -360,6 +360,11 @@ class Ingest:
             except (RuleBroken, psycopg.DataError) as broken:
                 log.warning("a report of gate %s was refused by the database: %s", gate.gate, broken)
                 self._keep_dead([(message, gate.gate, None, "REPORT_FORMAT")], now)
+
+
+def _is_segment(message: Message) -> bool:
+    """A segment said twice is one segment; of all else the last word counts, though it was said before."""
+    return message.topic.endswith("/" + topics.EVENTS)
 
 
 def _refusal(message: Message, place: topics.Topic | None, gate: GateIdentity | None) -> str:

@@ -1,11 +1,13 @@
 """PURE. Whose message is next: each sender gets a few in turn, so that one gone mad keeps nobody else waiting.
 
 Responsible for: what waits, by sender and in the order of arrival; the bound of one sender; what waits already.
-Not responsible for: hearing, acknowledging or storing (ingest.py). A message that found no place is not lost: its gate
-has no receipt for it and sends it again (P-5). Not thread-safe: one thread owns it.
+Not responsible for: hearing, acknowledging or storing (ingest.py), nor which messages mean the same twice. A segment
+that found no place is not lost: its gate has no receipt for it and sends it again (P-5). Not thread-safe: one thread
+owns it.
 """
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 Message = TypeVar("Message")
@@ -16,14 +18,19 @@ class Turns(Generic[Message]):
 
     def __init__(self, waiting_max: int, in_turn: int) -> None:
         self._waiting_max, self._in_turn = waiting_max, in_turn
-        self._senders: OrderedDict[str, OrderedDict[bytes, Message]] = OrderedDict()
+        self._senders: OrderedDict[str, OrderedDict[Hashable, Message]] = OrderedDict()
 
-    def put(self, sender: str, payload: bytes, message: Message) -> bool:
-        """Let a message wait; False where the same one waits already, or where its sender has too many waiting."""
+    def put(self, sender: str, message: Message, *, once: bytes | None = None) -> bool:
+        """Let a message wait; False where its sender has too many waiting, or one with the same `once` already.
+
+        once: what a message is known by where saying it twice means no more than once; None where each counts, as of
+        birth, will and birth.
+        """
         waiting = self._senders.setdefault(sender, OrderedDict())
-        if payload in waiting or len(waiting) >= self._waiting_max:
+        key: Hashable = object() if once is None else once
+        if key in waiting or len(waiting) >= self._waiting_max:
             return False
-        waiting[payload] = message
+        waiting[key] = message
         return True
 
     def take(self, most: int) -> list[Message]:

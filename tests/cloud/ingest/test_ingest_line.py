@@ -310,6 +310,27 @@ def test_birth_telemetry_and_will_reach_the_fleet_and_a_stale_will_does_not(
     line.send(b"", topics.STATE, retain=True)
 
 
+def test_a_gate_that_went_and_came_back_while_its_birth_still_waited_is_online(
+    database: Database, broker: RunningBroker, ring: KeyRing, gate: Ledger, line: Line, clone: Clone
+) -> None:
+    birth = {"v": 1, "state": "online", "session": "ab" * 8, "boot": 3, "firmware": "0.1.0", "documents": {"KR1": 1}}
+    online, will = json.dumps(birth).encode(), json.dumps({"v": 1, "state": "offline", "session": "ab" * 8}).encode()
+    ingest = Ingest(database, broker.url, ring)
+    ingest.broker.start()
+
+    def settled(wanted: tuple[str, str | None]) -> bool:
+        ingest.settle()
+        return ask(clone, "SELECT state, telemetry ->> 'outbox' FROM gate") == [wanted]
+
+    wait_for(lambda: (line.send(online, topics.STATE), settled(("online", None)))[1])
+    for said in (online, will, online):
+        line.send(said, topics.STATE)
+    line.send(json.dumps({"v": 1, "session": "ab" * 8, "outbox": 7}).encode(), topics.TELEMETRY)
+    time.sleep(0.3)  # all wait by now; were it too short, less would be asked
+    wait_for(lambda: settled(("online", "7")))
+    ingest.broker.stop()
+
+
 def test_what_came_while_ingest_was_away_is_taken_when_it_is_back(
     database: Database, broker: RunningBroker, ring: KeyRing, gate: Ledger, line: Line, clone: Clone
 ) -> None:
