@@ -68,7 +68,7 @@ class Releases:
                 self._keep(trying)  # also of a failed look: a newer timestamp that was seen is not forgotten
 
     def fetch(self, target: TargetFile, archive: Path, go_on: Callable[[], bool] = lambda: True) -> None:
-        """Have the whole archive in the file, verified. Raises RepositoryAway, MetadataRefused, OSError.
+        """Have the whole archive in the file, verified, to last. Raises RepositoryAway, MetadataRefused, OSError.
 
         go_on: asked after each piece; a download that may not go on breaks off.
         A piece that is there already is not fetched again; one that turns out wrong is thrown away.
@@ -89,6 +89,8 @@ class Releases:
             if have:  # the power may have gone while the first piece was written
                 raise RepositoryAway("the piece that was there is damaged: all of it is fetched again") from error
             raise MetadataRefused("HASH", str(error)) from error
+        self._disk.settle(archive)
+        self._disk.settle(archive.parent)
 
     def _look(self, folder: Path, name: str) -> TargetFile:
         try:
@@ -164,9 +166,7 @@ class _Web(FetcherInterface):
         except exceptions.DownloadError as error:
             raise RepositoryAway(str(error)) from error
 
-    def _write(
-        self, pieces: Iterator[bytes], archive: Path, have: int, length: int, go_on: Callable[[], bool]
-    ) -> None:
+    def _write(self, pieces: Iterator[bytes], archive: Path, have: int, length: int, go_on: Callable[[], bool]) -> None:
         with archive.open("r+b" if have else "wb") as file:
             file.seek(have)
             for piece in pieces:

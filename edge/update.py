@@ -7,7 +7,7 @@ Rules: never in hours when families come; one step at a time; what is not certai
 
     idle -> downloading -> verified -> installed -> trial -> committed
                  \\------------\\-----------\\         \\--> rolled_back
-                  `-> failed (nothing was switched)
+                  `-> failed (nothing was switched)      verified -> downloading where the archive was damaged since
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from enum import Enum
 
 from protocols.releases import ENDED, Order, Told, UpdateState, is_version, order_of
 
-DOWNGRADE, PLACE, CRASHED, SELFTEST, NO_FRAME, NOT_RECEIPTED, WITHDRAWN, TRIES = (
-    "DOWNGRADE", "PLACE", "CRASHED", "SELFTEST", "NO_FRAME", "NOT_RECEIPTED", "WITHDRAWN", "TRIES",
+ARCHIVE, DOWNGRADE, PLACE, CRASHED, SELFTEST, NO_FRAME, NOT_RECEIPTED, WITHDRAWN, TRIES = (
+    "ARCHIVE", "DOWNGRADE", "PLACE", "CRASHED", "SELFTEST", "NO_FRAME", "NOT_RECEIPTED", "WITHDRAWN", "TRIES",
 )  # fmt: skip
 TRIES_MAX = 200  # of one order: downloads that broke off, one a minute: two nights
 RETRY_SECONDS = 60.0
@@ -161,6 +161,11 @@ def broke_off(update: Update) -> Update:
     """Return the update after a download that broke off: it goes on where it was, but not for ever."""
     tried = replace(update, tries=update.tries + 1)
     return failed(tried, TRIES) if tried.tries >= TRIES_MAX else tried
+
+
+def fetched_again(update: Update) -> Update:
+    """Return the update whose archive was damaged on the disk after it was verified; that counts as a try."""
+    return broke_off(replace(update, state=UpdateState.DOWNLOADING))
 
 
 def failed(update: Update, code: str) -> Update:

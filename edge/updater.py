@@ -93,6 +93,8 @@ class Updater:
         self._pulses, self._was_up = 0, False
         self._first_seq = parts.journal.next_seq  # of this very start: the boot event
         self._releases: Any = None
+        self._genuine = ""  # the version whose archive this very program has verified: what it reads is what it wrote
+        self._verdict: tuple[Step, Update] | None = None  # of the trial: said once, and done until the disk takes it
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="updates", daemon=True)
         parts.loop.on(topics.JOB, self.hear)
@@ -178,6 +180,7 @@ class Updater:
         try:
             if step is Step.FETCH:
                 self._fetch(update.version)
+                self._genuine = update.version
             elif step is Step.INSTALL:
                 self._versions.install(archive, update.version)
             elif step is Step.SWITCH:
@@ -191,7 +194,10 @@ class Updater:
             self._tried_at = time.monotonic()
             self._become(machine.broke_off(update))
         except UpdateRefused as refused:
-            self._become(machine.failed(update, refused.code))
+            if refused.code == machine.ARCHIVE and self._genuine != update.version:
+                self._become(machine.fetched_again(update))  # what was verified before a start is not what lies there
+            else:
+                self._become(machine.failed(update, refused.code))
         else:
             self._become(machine.done(update, step))
 
@@ -209,6 +215,23 @@ class Updater:
         self._releases.fetch(target, self._versions.work / target_of(version), self._may_go_on)
 
     def _judge(self) -> None:
+        """End a trial once it can be judged, on the disk first: what the disk refuses is done again at the next turn."""
+        self._verdict = self._verdict or self._judged()
+        if self._verdict is None:
+            return
+        step, update = self._verdict
+        if step is Step.COMMIT:
+            self._versions.commit(update)
+        else:
+            self._versions.go_back(update)
+        self._update, self._verdict = update, None
+        self._say()
+        if step is Step.COMMIT:
+            self._versions.tidy()
+        else:
+            self._again()
+
+    def _judged(self) -> tuple[Step, Update] | None:
         health, journal = self._parts.health, self._parts.journal
         trial = Trial(
             seconds=time.monotonic() - self._began,
@@ -218,16 +241,10 @@ class Updater:
             receipted=journal.receipted_upto >= self._first_seq,
         )
         step, code = machine.judge(self._update, trial)
-        if step is Step.COMMIT:
-            self._update = machine.done(self._update, step)
-            self._versions.commit(self._update)
-            self._versions.tidy()
-            self._say()
-        elif step is Step.BACK:
-            self._update = machine.went_back(self._update, code)
-            self._versions.go_back(self._update)
-            self._say()
-            self._again()
+        if step is None:
+            return None
+        stays = step is Step.COMMIT
+        return step, machine.done(self._update, step) if stays else machine.went_back(self._update, code)
 
     def _condition(self) -> Condition:
         faults = {part for part in self._parts.health.faults if part != "updates"}

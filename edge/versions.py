@@ -14,6 +14,7 @@ Not responsible for: when (update.py), what is genuine (releases.py), reading th
 from __future__ import annotations
 
 import contextlib
+import gzip
 import importlib.metadata
 import os
 import shutil
@@ -56,7 +57,7 @@ FIRMWARE = running_version()
 
 
 class Disk:
-    """Single durable steps. Each is whole or not there after a power cut; `settle` makes names in a folder last."""
+    """Single durable steps. Each is whole or not there after a power cut; `settle` makes what lies there last."""
 
     def write(self, path: Path, data: bytes) -> None:
         """Write a file that is not there yet, or that may be torn."""
@@ -81,8 +82,9 @@ class Disk:
         else:
             path.unlink(missing_ok=True)
 
-    def settle(self, folder: Path) -> None:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    def settle(self, path: Path) -> None:
+        """Make the names in a folder last, or the bytes of a file that was written in pieces."""
+        handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
@@ -141,7 +143,7 @@ class Versions:
         try:
             self._unpack(archive, new)
             _must_fit(new, version)
-        except (tarfile.TarError, zlib.error, EOFError, UnicodeError, ReleaseRefused) as error:
+        except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, UnicodeError, ReleaseRefused) as error:
             raise ArchiveRefused("ARCHIVE", str(error) or type(error).__name__) from error
         self._disk.rename(new, tree)
         self._disk.settle(self._versions)
@@ -219,8 +221,8 @@ def read_archive(archive: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
 
     Raises ArchiveRefused, and what tarfile and zlib raise of a damaged file.
     """
-    if archive.stat().st_size > RELEASE_BYTES_MAX:
-        raise ArchiveRefused("ARCHIVE", "too large")
+    if not archive.is_file() or archive.stat().st_size > RELEASE_BYTES_MAX:
+        raise ArchiveRefused("ARCHIVE", "not there, or too large")
     seen: set[PurePosixPath] = set()
     total = 0
     with tarfile.open(archive, "r:gz") as tar:
@@ -238,6 +240,11 @@ def read_archive(archive: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
             assert file is not None, "a plain file has contents"
             with contextlib.closing(file):
                 yield path, file.read()
+        assert tar.fileobj is not None
+        while padding := tar.fileobj.read(CHUNK_BYTES):  # to the end: there gzip compares its sum of all bytes
+            total += len(padding)
+            if total > RELEASE_TREE_BYTES_MAX:
+                raise ArchiveRefused("ARCHIVE", "unpacks to too much")
 
 
 def _is_plain(name: str) -> bool:

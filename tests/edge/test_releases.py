@@ -13,6 +13,7 @@ from tuf.api.metadata import Metadata
 
 from cloud.fleet.repository import sign
 from edge.releases import METADATA_BYTES_MAX, MetadataRefused, Releases, RepositoryAway
+from edge.versions import Disk
 from tests.edge.mirror import LONG_AGO, NOW, Mirror, Operator, a_release, an_operator
 
 
@@ -123,9 +124,7 @@ def test_an_expired_root_is_refused_and_its_successor_mends_that(gate: Releases,
 
 
 @pytest.mark.parametrize("role", ["snapshot", "targets"])
-def test_files_of_two_moments_do_not_go_together(
-    gate: Releases, operator: Operator, mirror: Mirror, role: str
-) -> None:
+def test_files_of_two_moments_do_not_go_together(gate: Releases, operator: Operator, mirror: Mirror, role: str) -> None:
     old = newest(operator, role).read_bytes()
     operator.release("0.4.0")
     mirror.lies[f"metadata/{newest(operator, role).name}"] = old
@@ -170,9 +169,7 @@ def test_a_stamp_of_another_role_s_key_is_refused(
 
 
 @pytest.mark.parametrize("key", ["timestamp", "snapshot", "stranger"])
-def test_keys_of_the_server_cannot_sign_a_release(
-    gate: Releases, operator: Operator, mirror: Mirror, key: str
-) -> None:
+def test_keys_of_the_server_cannot_sign_a_release(gate: Releases, operator: Operator, mirror: Mirror, key: str) -> None:
     path = newest(operator, "targets")
     mirror.lies[f"metadata/{path.name}"] = resigned(path, operator.keys[key])
     assert refused(gate) == "SIGNATURE"
@@ -254,6 +251,26 @@ def test_a_download_goes_on_where_it_broke_off(gate: Releases, mirror: Mirror, t
     mirror.breaks_after = None
     gate.fetch(target, archive)
     assert [wanted for path, wanted in mirror.asked if path.startswith("targets/")] == ["", "bytes=100-", "bytes=200-"]
+
+
+class Remembering(Disk):
+    """A disk that knows what was made to last."""
+
+    def __init__(self) -> None:
+        self.settled: list[Path] = []
+
+    def settle(self, path: Path) -> None:
+        super().settle(path)
+        self.settled.append(path)
+
+
+def test_what_was_verified_lasts_before_it_counts(operator: Operator, mirror: Mirror, tmp_path: Path) -> None:
+    disk = Remembering()
+    gate = Releases(mirror.url, operator.repository.root(), tmp_path / "update", disk)
+    target, archive = gate.find("0.3.0"), tmp_path / "archive"
+    disk.settled.clear()
+    gate.fetch(target, archive)
+    assert disk.settled == [archive, tmp_path]
 
 
 def test_a_server_without_ranges_is_asked_for_all_of_it(gate: Releases, mirror: Mirror, tmp_path: Path) -> None:

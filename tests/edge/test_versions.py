@@ -73,12 +73,12 @@ class MortalDisk(Disk):
 
         self._do("erase", path, lambda: Disk.erase(self, path), tear, _memory_of(path))
 
-    def settle(self, folder: Path) -> None:
+    def settle(self, path: Path) -> None:
         def last() -> None:
-            Disk.settle(self, folder)
-            self._undo = [(path, undo) for path, undo in self._undo if path.parent != folder]
+            Disk.settle(self, path)
+            self._undo = [(one, undo) for one, undo in self._undo if one.parent != path]
 
-        self._do("settle", folder, last, None, None)
+        self._do("settle", path, last, None, None)
 
     def _do(
         self,
@@ -446,6 +446,23 @@ def test_what_says_that_it_unpacks_to_too_much_is_refused_before_it_is_read(tmp_
     with pytest.raises(ArchiveRefused, match="too much"):
         Versions(tmp_path / "base").install(archive, NEW)
     assert not list((tmp_path / "base").rglob("big.py"))
+
+
+def test_a_byte_that_changed_on_the_disk_is_found_wherever_it_lies(tmp_path: Path) -> None:
+    whole = gzip.compress(gzip.decompress(a_release(NEW)), compresslevel=0)  # stored: no compression to trip over
+    (tmp_path / "base").mkdir()
+    archive, versions = tmp_path / "archive", Versions(tmp_path / "base")
+    archive.write_bytes(whole)
+    versions.install(archive, NEW)
+    for at in (whole.index(b"print"), len(whole) // 2, len(whole) - 6, len(whole) - 1):
+        archive.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(ArchiveRefused) as caught:
+            versions.install(archive, NEW)
+        assert caught.value.code == "ARCHIVE", at
+    archive.unlink()
+    with pytest.raises(ArchiveRefused) as caught:
+        versions.install(archive, NEW)
+    assert caught.value.code == "ARCHIVE" and not (tmp_path / "base" / "versions" / NEW).exists()
 
 
 def test_a_release_that_needs_libraries_the_card_has_not_is_refused_by_name(tmp_path: Path) -> None:
