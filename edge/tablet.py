@@ -163,22 +163,35 @@ class Tablet:
         )
 
     def _take_back(self, act: TakeBack, by: Hand, day: int) -> Decision:
-        """Correct a fact of this gate. Presence goes back where nothing has moved the child since."""
+        """Correct a fact of this gate. Presence goes back where nothing has moved the child since, and sisters hear."""
         fact = next((one for one in self._facts if (one.epoch, one.seq) == (act.epoch, act.seq)), None)
         if fact is None:
             return Decision(HandCode.NO_SUCH_FACT)
         if not by.powers & fact.needs:
             return Decision(Reason.NOT_ALLOWED)
         self._facts.remove(fact)
-        for child, stand, stamp in zip(fact.children, fact.before, fact.after, strict=True):
-            if self._memory.stamps((child,)) == (stamp,):
-                self._memory.put_back(child, stand)
+        acts = self._put_back(fact, day)
         detail = {
             Detail.STAFF: by.staff,
             Detail.CORRECTS: [act.epoch, act.seq],
             Detail.CHILDREN: [[child, 0] for child in fact.children],
         }
-        return Decision(HandCode.DONE, events=(Draft(Kind.CORRECTION, detail),))
+        told = (_NO_PHONE, 0, acts) if acts else None
+        return Decision(HandCode.DONE, events=(Draft(Kind.CORRECTION, detail),), seen=told)
+
+    def _put_back(self, fact: Fact, day: int) -> tuple[tuple[int, int], ...]:
+        """Return what the sisters are to believe of each child that stands again where it stood.
+
+        A note cannot say "not known": it says the opposite of the direction taken back. Of another day it says nothing.
+        """
+        acts = []
+        for child, stand, stamp in zip(fact.children, fact.before, fact.after, strict=True):
+            if self._memory.stamps((child,)) != (stamp,):
+                continue
+            if self._memory.presence(child, day) is not None:
+                acts.append((child, stand.state if stand else IN + OUT - fact.direction))
+            self._memory.put_back(child, stand)
+        return tuple(acts)
 
     # --- what is remembered and shown ---------------------------------------------------------------------------
 

@@ -182,6 +182,41 @@ def test_what_moved_a_child_since_is_not_undone_with_the_fact() -> None:
     assert door.act(TakeIn((5,)), at=NOW + 8).code == "DONE"  # it was out, not unknown
 
 
+def test_the_sisters_hear_where_a_child_stands_whose_handover_was_taken_back() -> None:
+    door, sister = AtTheTablet(), AtTheTablet()
+
+    def hears(decision: Decision, at: float) -> None:
+        assert decision.seen is not None
+        thumb, iat, acts = decision.seen
+        sister.keep(sister.gate.seen(Note(SISTER, thumb, iat, int(at * 1000), acts), at))
+
+    hears(door.act(TakeIn((5,)), at=NOW), NOW)
+    hears(door.act(HandOver((5,), 9), at=NOW + 10), NOW + 10)
+    assert sister.inside(NOW + 10) == []
+    taken_back = door.act(TakeBack(1, 1), at=NOW + 20)
+    assert taken_back.seen == (bytes(8), 0, ((5, IN),))
+    hears(taken_back, NOW + 20)
+    assert sister.inside(NOW + 20) == [5]
+
+
+@pytest.mark.parametrize(("act", "told"), [(TakeIn((5,)), OUT), (HandOver((5,), 9, sure=True), IN)])
+def test_where_nothing_was_known_before_the_sisters_hear_the_opposite_of_what_is_taken_back(
+    act: Act, told: int
+) -> None:
+    door = AtTheTablet()
+    door.act(act)
+    assert door.act(TakeBack(1, 0), at=NOW + 5).seen == (bytes(8), 0, ((5, told),))
+
+
+def test_the_sisters_hear_nothing_of_a_child_that_was_moved_since_nor_of_yesterday() -> None:
+    door = AtTheTablet()
+    door.act(TakeIn((5,)))
+    door.keep(door.gate.seen(Note(SISTER, bytes(8), 0, (NOW + 5) * 1000, ((5, OUT),)), NOW + 6))
+    assert door.act(TakeBack(1, 0), at=NOW + 7).seen is None
+    door.act(TakeIn((6,)), at=NOW + 8)
+    assert door.act(TakeBack(1, 2), at=NOW + 86_400).seen is None, "it would set today's presence"
+
+
 @pytest.mark.parametrize("wrong", [TakeBack(1, 99), TakeBack(2, 0), TakeBack(0, 0)])
 def test_only_a_fact_of_this_gate_is_taken_back(wrong: TakeBack) -> None:
     door = AtTheTablet()
