@@ -215,7 +215,7 @@ class Updater:
         self._releases.fetch(target, self._versions.work / target_of(version), self._may_go_on)
 
     def _judge(self) -> None:
-        """End a trial once it can be judged, on the disk first: what the disk refuses is done again at the next turn."""
+        """End a trial once it can be judged, on the disk first: what the disk refuses is done again next turn."""
         self._verdict = self._verdict or self._judged()
         if self._verdict is None:
             return
