@@ -20,15 +20,16 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-# Apart, for Playwright keeps an event loop running in its process.
-BROWSERS = ["tests/browser", "tests/journeys/test_main_job.py"]
+# Apart, for Playwright keeps an event loop running in its process. The longest come first, see FILES.
+BROWSERS = ["tests/browser/test_page_rules.py", "tests/journeys/test_main_job.py", "tests/browser"]
 STACKS = ["tests/faults", "tests/journeys"]
-NOT_APART = [f"--ignore={folder}" for folder in [*STACKS, BROWSERS[0]]]
+NOT_APART = [f"--ignore={folder}" for folder in [*STACKS, *BROWSERS]]
 # Two cores; a third worker runs while one of the others waits for a disk, a broker or a program.
 WORKERS = ["-n", "3"]
 # A whole stack, and whatever waits for a door, a disk or a broker, leaves most of a core idle: a file each for three
 # workers. The longest come first, so that none is left to run alone.
-FILES = [*WORKERS, "--dist", "loadfile", "--no-loadscope-reorder"]
+BY_FILE = ["--dist", "loadfile", "--no-loadscope-reorder"]
+FILES = [*WORKERS, *BY_FILE]
 # What may differ where the ledger is a hypertable: its rows, its migrations, what reads and deletes them. The rules of
 # people, pages, fleet and rights are plain PostgreSQL on both; on TimescaleDB `make test-long` asks them all.
 ON_TIMESCALE = [f"tests/cloud/{part}" for part in ("attendance", "ingest", "kit", "schema", "worker")]
@@ -97,7 +98,7 @@ NORMAL = [
         [*WORKERS, "-m", "database and not serial and not long and not hardware", *ON_TIMESCALE],
         database="timescale",
     ),
-    Run("browsers side by side", ["-n", "2", "-m", "not long and not hardware", *BROWSERS]),
+    Run("browsers side by side", ["-n", "2", *BY_FILE, "-m", "not long and not hardware", *BROWSERS]),
     Run(
         "a file at a time each: faults, journeys, what waits",
         [*FILES, "-m", "serial and not long and not hardware", *STACKS, "tests",
