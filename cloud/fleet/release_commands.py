@@ -15,6 +15,7 @@ from uuid import UUID
 import typer
 
 from cloud.fleet import updates
+from cloud.fleet.district_option import District, choose_district
 from cloud.fleet.releases import make_release, version_in
 from cloud.fleet.repository import Repository, new_key, sign, told_of
 from cloud.fleet.ring_option import read_rings
@@ -167,16 +168,21 @@ def status(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 
 @rollout.command("stop")
-def stop(ctx: typer.Context, as_json: AsJson = False) -> None:
+def stop(ctx: typer.Context, district: District = None, as_json: AsJson = False) -> None:
     """Tell no further ring; gates that have not begun their trial let it be."""
     with _districts(ctx) as (database, districts):
-        for district_id in districts:
+        running: dict[str, UUID] = {}
+        for district_id, slug in districts.items():
             with database.tenant(district_id) as tx:
-                running = updates.latest(tx, district_id)
-                if running and running.outcome is None:
-                    print_told(asdict(updates.stop(tx, district_id, clock.now())), as_json)
-                    return
-    raise updates.UpdateRefused("UPDATE_NONE")
+                found = updates.latest(tx, district_id)
+            if found and found.outcome is None:
+                running[slug] = district_id
+        chosen = choose_district(running, district)
+        if chosen is None:
+            raise updates.UpdateRefused("UPDATE_NONE")
+        with database.tenant(running[chosen]) as tx:
+            stopped = updates.stop(tx, running[chosen], clock.now())
+    print_told({"district": chosen, **asdict(stopped)}, as_json)
 
 
 def _told(tx: Transaction, district_id: UUID, slug: str) -> dict[str, Any]:

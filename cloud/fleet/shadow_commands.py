@@ -18,6 +18,7 @@ import typer
 
 from cloud.config import Settings
 from cloud.fleet import configurations, orders, rollouts, service
+from cloud.fleet.district_option import District, choose_district
 from cloud.fleet.ring_option import read_rings
 from cloud.kit import clock
 from cloud.kit.commands import plain, print_told
@@ -107,17 +108,22 @@ def status(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 
 @rollout.command("stop")
-def stop(ctx: typer.Context, as_json: AsJson = False) -> None:
+def stop(ctx: typer.Context, district: District = None, as_json: AsJson = False) -> None:
     """Tell no further ring; what was applied stays."""
     with _database(ctx) as database:
-        for district_id, _ in _districts(database):
+        running: dict[str, UUID] = {}
+        for district_id, slug in _districts(database):
             with database.tenant(district_id) as tx:
                 found = rollouts.latest(tx, district_id)
-                if found and found[0].outcome is None:
-                    rollouts.stop(tx, district_id, clock.now())
-                    print_told(_told(rollouts.latest(tx, district_id)), as_json)
-                    return
-    raise rollouts.RolloutRefused("ROLLOUT_NONE")
+            if found and found[0].outcome is None:
+                running[slug] = district_id
+        chosen = choose_district(running, district)
+        if chosen is None:
+            raise rollouts.RolloutRefused("ROLLOUT_NONE")
+        with database.tenant(running[chosen]) as tx:
+            rollouts.stop(tx, running[chosen], clock.now())
+            told = _told(rollouts.latest(tx, running[chosen]))
+    print_told({"district": chosen, **told}, as_json)
 
 
 def _told(found: tuple[rollouts.Rollout, list[rollouts.Member]] | None) -> dict[str, Any]:

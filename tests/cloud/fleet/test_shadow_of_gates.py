@@ -11,12 +11,13 @@ import pytest
 from typer.testing import CliRunner
 
 from cloud.cli import app
-from cloud.fleet import configurations, messages, orders, rollouts
+from cloud.fleet import configurations, messages, orders, rollouts, updates
 from cloud.fleet import service as fleet
 from cloud.fleet.reports import ReportRefused, read_answer, read_configuration
 from cloud.fleet.saying import Said
 from cloud.kit import clock
 from cloud.kit.db import Database, RuleBroken
+from cloud.kit.errors import Refused
 from cloud.kit.jobs import Job
 from cloud.passes.keys import KeyRing, init_keys
 from cloud.reactions import GATE_SAID, World, go_on_without
@@ -332,6 +333,34 @@ def test_the_commands_ask_for_settings_and_roll_them_out(
     assert json.loads(run("rollout", "stop").stdout)["outcome"] == "stopped"
     assert run("gate", "config", "11", "--set", "door").exit_code == 2
     assert run("rollout", "start", "--set", "a.b=1").exit_code == 2
+
+
+@pytest.mark.parametrize("command", [("rollout",), ("release", "rollout")])
+def test_a_rollout_is_stopped_in_the_district_that_is_named_and_in_no_other(
+    database: Database, cast: Cast, clone: Clone, command: tuple[str, ...]
+) -> None:
+    there = a_district(database, "elsewhere", 202)
+    a_gate(database, there, 21, seed=21)
+
+    def stop(*arguments: str) -> tuple[int, str]:
+        environment = {"PORTILLON_DATABASE_URL": clone.url, "COLUMNS": "200"}
+        ran = CliRunner().invoke(app, [*command, "stop", *arguments, "--json"], env=environment)
+        if isinstance(ran.exception, Refused):
+            return ran.exit_code, ran.exception.code
+        return ran.exit_code, json.loads(ran.stdout)["district"] if ran.exit_code == 0 else ran.stderr
+
+    for place, gate in ((cast, 11), (there, 21)):
+        with database.tenant(place.district) as tx:
+            rollouts.start(tx, place.district, LONGER, [[gate]], clock.now())
+            updates.start(tx, place.district, "0.2.0", [[gate]], clock.now())
+    for arguments in ((), ("--district", "nowhere")):
+        code, told = stop(*arguments)
+        assert code == 2 and "--district" in told and "demo, elsewhere" in told
+    assert stop("--district", "elsewhere") == (0, "elsewhere")
+    assert stop("--district", "elsewhere")[0] == 2, "the one that runs is another district's"
+    assert stop() == (0, "demo")
+    code, told = stop()
+    assert code and told in ("ROLLOUT_NONE", "UPDATE_NONE")
 
 
 def test_the_list_says_what_stands_at_a_door_and_what_a_gate_refused(database: Database, cast: Cast) -> None:
