@@ -133,14 +133,32 @@ def use_link(tx: Transaction, token_hash: bytes, now: datetime) -> OpenedLink | 
 
 
 def insert_grant(tx: Transaction, district_id: UUID, grant_id: UUID, person_id: UUID, role: Role,
-                 school_id: UUID | None, class_id: UUID | None, first_day: date) -> bool:
+                 school_id: UUID | None, class_id: UUID | None, first_day: date, last_day: date | None) -> bool:
+    """Begin on the first day, or where the last grant of the system ended. An empty time is none."""
     return tx.execute(
         "INSERT INTO role_grant (district_id, id, person_id, role, school_id, class_id, period)"
-        " VALUES (%(district)s, %(id)s, %(person)s, %(role)s, %(school)s, %(class)s, daterange(%(first)s, NULL))"
-        " ON CONFLICT DO NOTHING",
+        " SELECT %(district)s, %(id)s, %(person)s, %(role)s, %(school)s, %(class)s, daterange(begins, %(last)s)"
+        " FROM (SELECT greatest(%(first)s::date, max(upper(period))) AS begins FROM role_grant"
+        " WHERE district_id = %(district)s AND person_id = %(person)s AND role = %(role)s"
+        " AND school_id IS NOT DISTINCT FROM %(school)s AND class_id IS NOT DISTINCT FROM %(class)s"
+        " AND granted_by IS NULL AND ended_by IS NULL) earlier"
+        " WHERE %(last)s::date IS NULL OR begins < %(last)s ON CONFLICT DO NOTHING",
         {"district": district_id, "id": grant_id, "person": person_id, "role": role, "school": school_id,
-         "class": class_id, "first": first_day},
+         "class": class_id, "first": first_day, "last": last_day},
     ).rowcount > 0
+
+
+def cut_grant(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, school_id: UUID | None,
+              class_id: UUID | None, last_day: date) -> int:
+    """End a role exactly there, on a day that may be to come. What people granted stays."""
+    return tx.execute(
+        "UPDATE role_grant SET period = daterange(lower(period), greatest(%(last)s::date, lower(period) + 1))"
+        " WHERE district_id = %(district)s AND person_id = %(person)s AND role = %(role)s AND granted_by IS NULL"
+        " AND school_id IS NOT DISTINCT FROM %(school)s AND class_id IS NOT DISTINCT FROM %(class)s"
+        " AND (upper_inf(period) OR upper(period) > greatest(%(last)s::date, lower(period) + 1))",
+        {"district": district_id, "person": person_id, "role": role, "school": school_id, "class": class_id,
+         "last": last_day},
+    ).rowcount
 
 
 def end_grants(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, last_day: date) -> int:
@@ -152,13 +170,13 @@ def end_grants(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, 
     ).rowcount
 
 
-def end_grants_at(tx: Transaction, district_id: UUID, person_id: UUID, role: Role | None, school_id: UUID | None,
+def end_grants_at(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, school_id: UUID | None,
                   class_id: UUID | None, last_day: date) -> int:
-    """role, school_id, class_id: None is any; with a role, what people granted stays."""
+    """school_id, class_id: None is any. What people granted stays."""
     return tx.execute(
         "UPDATE role_grant SET period = daterange(lower(period), greatest(%(last)s::date, lower(period) + 1))"
-        " WHERE district_id = %(district)s AND person_id = %(person)s AND (%(role)s::text IS NULL"
-        " OR role = %(role)s AND granted_by IS NULL) AND (%(school)s::uuid IS NULL OR school_id = %(school)s)"
+        " WHERE district_id = %(district)s AND person_id = %(person)s AND role = %(role)s AND granted_by IS NULL"
+        " AND (%(school)s::uuid IS NULL OR school_id = %(school)s)"
         " AND (%(class)s::uuid IS NULL OR class_id = %(class)s)"
         " AND (upper_inf(period) OR upper(period) > greatest(%(last)s::date, lower(period) + 1))",
         {"district": district_id, "person": person_id, "role": role, "school": school_id, "class": class_id,

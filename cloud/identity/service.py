@@ -195,12 +195,21 @@ def end_open_session(tx: Transaction, actor: Actor, session_id: UUID, now: datet
 
 
 def grant_role(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, first_day: date, *,
-               school_id: UUID | None = None, class_id: UUID | None = None) -> bool:  # fmt: skip
-    """Grant a role from a day on, as a seed or a command does; people do it through grants.py.
+               last_day: date | None = None, school_id: UUID | None = None, class_id: UUID | None = None
+               ) -> bool:  # fmt: skip
+    """Grant a role from a day on, as a seed, an import or a command does; people do it through grants.py.
 
-    Granting what is granted already changes nothing; return whether it was not.
+    last_day: excluded; None for no end. Granting again changes the end of what was granted so, or nothing; return
+    whether anything changed. Raises GrantRefused("ROLE_LAST_HEAD") where an end comes nearer.
     """
-    return queries.insert_grant(tx, district_id, new_id(), person_id, role, school_id, class_id, first_day)
+    cut = 0
+    if last_day is not None:
+        with rules_of_roles(tx):
+            cut = queries.cut_grant(tx, district_id, person_id, role, school_id, class_id, last_day)
+    if cut:
+        happened(tx, "RoleEnded", district_id)
+    granted = queries.insert_grant(tx, district_id, new_id(), person_id, role, school_id, class_id, first_day, last_day)
+    return granted or cut > 0
 
 
 def end_role(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, last_day: date) -> int:
@@ -216,12 +225,12 @@ def end_role(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, la
 
 
 def end_role_at(
-    tx: Transaction, district_id: UUID, person_id: UUID, role: Role | None, last_day: date, *,
+    tx: Transaction, district_id: UUID, person_id: UUID, role: Role, last_day: date, *,
     school_id: UUID | None = None, class_id: UUID | None = None,
 ) -> int:  # fmt: skip
-    """End a person's running grants of a role, or of any, as an import says: at a school, in a class, or wherever.
+    """End a person's running grants of a role, as an import says: at a school, in a class, or wherever.
 
-    last_day: excluded. Returns how many ended. Raises GrantRefused("ROLE_LAST_HEAD").
+    last_day: excluded. What people granted stays. Returns how many ended. Raises GrantRefused("ROLE_LAST_HEAD").
     """
     with rules_of_roles(tx):
         ended = queries.end_grants_at(tx, district_id, person_id, role, school_id, class_id, last_day)

@@ -265,12 +265,24 @@ def children_of_guardian(tx: Transaction, district_id: UUID, person_id: UUID, da
     )
 
 
-def put_teacher(tx: Transaction, district_id: UUID, class_id: UUID, person_id: UUID, first_day: date) -> bool:
-    return tx.execute(
+def put_teacher(tx: Transaction, district_id: UUID, class_id: UUID, person_id: UUID, first_day: date,
+                last_day: date | None) -> bool:  # fmt: skip
+    """Cut what runs beyond last_day, then begin on the first day, or where it ended before. An empty time is none."""
+    values = {"district": district_id, "class": class_id, "person": person_id, "first": first_day, "last": last_day}
+    cut = tx.execute(
+        "UPDATE class_teacher SET period = daterange(lower(period), greatest(%(last)s::date, lower(period) + 1))"
+        " WHERE district_id = %(district)s AND class_id = %(class)s AND person_id = %(person)s"
+        " AND %(last)s::date IS NOT NULL"
+        " AND (upper_inf(period) OR upper(period) > greatest(%(last)s::date, lower(period) + 1))", values,
+    ).rowcount  # fmt: skip
+    begun = tx.execute(
         "INSERT INTO class_teacher (district_id, class_id, person_id, period)"
-        " VALUES (%(district)s, %(class)s, %(person)s, daterange(%(first)s, NULL)) ON CONFLICT DO NOTHING",
-        {"district": district_id, "class": class_id, "person": person_id, "first": first_day},
-    ).rowcount > 0
+        " SELECT %(district)s, %(class)s, %(person)s, daterange(begins, %(last)s) FROM ("
+        " SELECT greatest(%(first)s::date, max(upper(period))) AS begins"
+        " FROM class_teacher WHERE district_id = %(district)s AND class_id = %(class)s AND person_id = %(person)s"
+        ") earlier WHERE %(last)s::date IS NULL OR begins < %(last)s ON CONFLICT DO NOTHING", values,
+    ).rowcount  # fmt: skip
+    return cut + begun > 0
 
 
 def teachers_of_class(tx: Transaction, district_id: UUID, class_id: UUID, day: date) -> list[Person]:

@@ -137,13 +137,12 @@ def _set_end(tx: Transaction, district_id: UUID, running: _Running, last_day: da
 
 
 def end_enrolments(
-    tx: Transaction, district_id: UUID, child_id: UUID, school_id: UUID | None, today: date, now: datetime
+    tx: Transaction, district_id: UUID, child_id: UUID, school_id: UUID, today: date, now: datetime
 ) -> int:
-    """End what runs or is to begin, at one school or, with None, at all; return how many ended. today: excluded."""
+    """End what runs or is to begin at a school; return how many ended. today: excluded."""
     ended = tx.execute(
         """UPDATE enrolment SET period = daterange(lower(period), greatest(%(today)s::date, lower(period) + 1))
-           WHERE district_id = %(district)s AND child_id = %(child)s
-             AND (%(school)s::uuid IS NULL OR school_id = %(school)s)
+           WHERE district_id = %(district)s AND child_id = %(child)s AND school_id = %(school)s
              AND (upper_inf(period) OR upper(period) > greatest(%(today)s::date, lower(period) + 1))""",
         {"district": district_id, "child": child_id, "school": school_id, "today": today},
     ).rowcount  # fmt: skip
@@ -152,12 +151,11 @@ def end_enrolments(
     return ended
 
 
-def end_teachers(tx: Transaction, district_id: UUID, person_id: UUID, class_id: UUID | None, today: date) -> int:
-    """End a teacher's appointment to a class or, with None, to all; return how many ended."""
+def end_teachers(tx: Transaction, district_id: UUID, person_id: UUID, class_id: UUID, today: date) -> int:
+    """End a teacher's appointment to a class; return how many ended. today: excluded."""
     return tx.execute(
         """UPDATE class_teacher SET period = daterange(lower(period), greatest(%(today)s::date, lower(period) + 1))
-           WHERE district_id = %(district)s AND person_id = %(person)s
-             AND (%(class)s::uuid IS NULL OR class_id = %(class)s)
+           WHERE district_id = %(district)s AND person_id = %(person)s AND class_id = %(class)s
              AND (upper_inf(period) OR upper(period) > greatest(%(today)s::date, lower(period) + 1))""",
         {"district": district_id, "person": person_id, "class": class_id, "today": today},
     ).rowcount  # fmt: skip
@@ -195,22 +193,19 @@ def put_tie(tx: Transaction, district_id: UUID, tie: Tie, today: date, now: date
 
 
 def end_tie(
-    tx: Transaction, district_id: UUID, child_id: UUID | None, person_id: UUID, today: date, now: datetime
+    tx: Transaction, district_id: UUID, child_id: UUID, person_id: UUID, today: date, now: datetime
 ) -> int:
-    """End a guardianship, or with no child all of a person; return how many ended. today: excluded."""
-    ended = many(
-        tx, UUID,
+    """End a guardianship, and the right that an import gave with it; return how many ended. today: excluded."""
+    ended = tx.execute(
         """UPDATE guardianship SET period = daterange(lower(period), greatest(%(today)s::date, lower(period) + 1))
-           WHERE district_id = %(district)s AND person_id = %(person)s
-             AND (%(child)s::uuid IS NULL OR child_id = %(child)s)
-             AND (upper_inf(period) OR upper(period) > greatest(%(today)s::date, lower(period) + 1))
-           RETURNING child_id""",
+           WHERE district_id = %(district)s AND person_id = %(person)s AND child_id = %(child)s
+             AND (upper_inf(period) OR upper(period) > greatest(%(today)s::date, lower(period) + 1))""",
         {"district": district_id, "child": child_id, "person": person_id, "today": today},
-    )  # fmt: skip
-    for child in ended:
-        end_imported_right(tx, district_id, child, person_id, now)
-        rights_changed(tx, district_id, child, now)
-    return len(ended)
+    ).rowcount  # fmt: skip
+    if ended:
+        end_imported_right(tx, district_id, child_id, person_id, now)
+        rights_changed(tx, district_id, child_id, now)
+    return ended
 
 
 def end_imported_right(tx: Transaction, district_id: UUID, child_id: UUID, person_id: UUID, now: datetime) -> bool:

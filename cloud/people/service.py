@@ -186,9 +186,13 @@ def children_of_guardian(tx: Transaction, district_id: UUID, person_id: UUID, da
     return queries.children_of_guardian(tx, district_id, person_id, day)
 
 
-def appoint_teacher(tx: Transaction, district_id: UUID, class_id: UUID, person_id: UUID, first_day: date) -> bool:
-    """Give a class its teacher from a day on; appointing twice changes nothing. Return whether it did."""
-    return queries.put_teacher(tx, district_id, class_id, person_id, first_day)
+def appoint_teacher(tx: Transaction, district_id: UUID, class_id: UUID, person_id: UUID, first_day: date,
+                    last_day: date | None = None) -> bool:  # fmt: skip
+    """Give a class its teacher from a day on, until last_day (excluded), or with None without an end.
+
+    Appointing again changes the end, or nothing. Return whether anything changed.
+    """
+    return queries.put_teacher(tx, district_id, class_id, person_id, first_day, last_day)
 
 
 def teachers_of_class(tx: Transaction, district_id: UUID, class_id: UUID, day: date) -> list[Person]:

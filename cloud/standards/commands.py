@@ -45,10 +45,11 @@ def oneroster(
     wishes = Wishes(timezone, language, level)
     _check(district, wishes)
     try:
-        roster = read_oneroster(path, wishes)
+        now = clock.now()
+        roster = read_oneroster(path, wishes, now)
         with Database(settings.require("database_url").database_url, 2) as database:
             database.reach()
-            report = import_roster(database, district, roster, clock.now(), dry_run=dry_run, end_absent=end_absent)
+            report = import_roster(database, district, roster, now, dry_run=dry_run, end_absent=end_absent)
     except RosterRefused as refused:
         _tell_problems(refused, as_json)
         raise typer.Exit(PROBLEMS) from refused

@@ -16,6 +16,9 @@ KINDS = ("district", "session", "school", "class", "person", "child", "enrolment
 LINKS = ("enrolment", "tie", "role", "teacher")
 """Kinds that have a beginning and an end; the others stay."""
 
+PERSON_AT = {"enrolment": 0, "tie": 1, "role": 0, "teacher": 0}
+"""Which part of the key of a link names the user with whom it ends: of a tie the guardian, not the child."""
+
 PROBLEMS_MAX = 1_000  # told one by one; a file of another system's making has one fault a line
 DIGEST_CHARACTERS = 16  # 64 bits: two values of one field do not meet by accident
 

@@ -1,13 +1,14 @@
 """From the rows of a OneRoster set to what they say of schools and people; every loose end is listed. Pure.
 
 Responsible for: sourcedIds that lead nowhere or in a circle, roles and what they are here, guardians of children, one
-class a child. Not responsible for: the form of the files (sheets.py), what stands in the database (service.py).
+class a child, and which of several rows of one thing counts: a running one before one of last year, and any of them
+before a deleted one. Not responsible for: the form of the files (sheets.py), what stands in the database (service.py).
 What OneRoster has no word for (site, time zone, language, level) is asked for, or given in `metadata.portillon.…`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 
 from cloud.kit import clock
 from cloud.standards.model import Fields, Notice, Said
@@ -21,6 +22,7 @@ HERE = {
 }  # fmt: skip
 """What a role of OneRoster is here; member: staff with no role yet. `administrator` of 1.1 is the head of a school or
 the officer of a district; a systemAdministrator is nobody here."""
+NO_END = date.max.isoformat()
 SESSIONS = {"schoolYear": "schoolYear", "term": "term", "semester": "term", "gradingPeriod": "gradingPeriod"}
 
 
@@ -35,10 +37,11 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Roster:
-    """All that a set says, in the order in which it can be written."""
+    """All that a set says, in the order in which it can be written; a link once. gone: users who were deleted."""
 
     said: list[Said]
     notices: list[Notice]
+    gone: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class _Reading:
     rows: Rows
     version: str
     wishes: Wishes
+    now: datetime
     findings: Findings = field(default_factory=Findings)
     notices: list[Notice] = field(default_factory=list)
     by_key: dict[str, dict[str, Row]] = field(default_factory=dict)
@@ -71,10 +75,19 @@ class _Reading:
     def has(self, user: str, *roles: str) -> bool:
         return any(one.role in roles for one in self.roles_of.get(user, ()))
 
+    def is_gone(self, user: str) -> bool:
+        return user in self.by_key["users"] and self.by_key["users"][user].is_gone
 
-def read_roster(version: str, rows: Rows, wishes: Wishes) -> Roster:
-    """Return what a set says. Raises RosterRefused with every loose end."""
-    reading = _Reading(rows, version, wishes)
+    def today(self, school: str) -> date:
+        """Return the day at a school, as far as the set says its time zone; else the day in UTC."""
+        row = self.by_key["orgs"].get(school)
+        timezone = (row["metadata.portillon.timezone"] if row else "") or self.wishes.timezone
+        return clock.school_day(self.now, timezone) if clock.is_timezone(timezone) else self.now.date()
+
+
+def read_roster(version: str, rows: Rows, wishes: Wishes, now: datetime) -> Roster:
+    """Return what a set says; now: decides which of several dated rows runs. Raises RosterRefused: every loose end."""
+    reading = _Reading(rows, version, wishes, now)
     reading.by_key = {name: {row["sourcedId"]: row for row in found} for name, found in rows.items()}
     _check_references(reading)
     _check_circles(reading, "orgs")
@@ -88,7 +101,7 @@ def read_roster(version: str, rows: Rows, wishes: Wishes) -> Roster:
         *_children(reading), *_enrolments(reading), *_ties(reading), *_staff(reading), *_teachers(reading),
     ]
     reading.findings.raise_any()
-    return Roster(said, reading.notices)
+    return Roster(said, reading.notices, frozenset(row["sourcedId"] for row in reading.of("users") if row.is_gone))
 
 
 def _check_references(reading: _Reading) -> None:
@@ -121,7 +134,7 @@ def _check_circles(reading: _Reading, name: str) -> None:
 def _roles(reading: _Reading) -> Iterator[_Role]:
     if reading.version == "1.2":
         for row in reading.of("roles"):
-            if not row.is_gone:
+            if not row.is_gone and not reading.is_gone(row["userSourcedId"]):
                 yield _Role(row["userSourcedId"], row["role"], row["orgSourcedId"], row)
         return
     for row in reading.of("users"):
@@ -246,36 +259,38 @@ def _children(reading: _Reading) -> Iterator[Said]:
 
 
 def _enrolments(reading: _Reading) -> Iterator[Said]:
-    """One a child and school: in its homeroom, else in its only class, else in none."""
+    """One a child and school: in the homeroom of today, else in its only class of today, else in none."""
     schools = _school_keys(reading)
     placed: dict[tuple[str, str], list[Row]] = {}
     ending: dict[tuple[str, str], Row] = {}
     for row in reading.of("enrollments"):
         key = (row["userSourcedId"], row["schoolSourcedId"])
+        if reading.is_gone(key[0]):
+            continue
         if row.is_gone:
             ending[key] = row
         elif row["role"] == "student" and row["schoolSourcedId"] in schools:
             _check_dates(reading, row)
             placed.setdefault(key, []).append(row)
-    users = reading.by_key["users"]
-    at_school = {(one.user, one.org): one.row for one in reading.roles if one.role == "student" and one.org in schools}
+    at_school: dict[tuple[str, str], list[Row]] = {}
+    for one in (one for one in reading.roles if one.role == "student" and one.org in schools):
+        at_school.setdefault((one.user, one.org), []).append(one.row)
     for key in dict.fromkeys([*placed, *at_school]):
-        if users[key[0]].is_gone:
-            continue
         if not _is_child(reading, key[0]):
             reading.findings.at("REFERENCE", placed[key][0], "userSourcedId", "a user who is a student")
             continue
-        row = _home_class(reading, placed[key]) if key in placed else None
-        said = row or at_school.get(key) or placed[key][0]
+        today = reading.today(key[1])
+        row = _home_class(reading, _of_today(placed[key], today)) if key in placed else None
+        rows = placed[key] if row or key not in at_school else at_school[key]
+        said = row or _one_of(rows, today)
         fields = {"class": row["classSourcedId"] if row else "",
-                  "first": said["beginDate"], "last": said["endDate"]}  # fmt: skip
+                  "first": said["beginDate"], "last": _until(said, rows)}  # fmt: skip
         yield Said("enrolment", " ".join(key), fields, False, said.file, said.line)
     for (child, school), row in ending.items():
         if not child or not school:
             reading.note("ENDS_WHAT", "enrolment", row["sourcedId"], "its row names no user or school: left as it is")
-        elif (child, school) not in placed and row["role"] == "student":
+        elif (child, school) not in placed and (child, school) not in at_school and row["role"] == "student":
             yield Said("enrolment", f"{child} {school}", {}, True, row.file, row.line)
-    yield from _gone(reading, "enrolment", "{} *")
 
 
 def _home_class(reading: _Reading, rows: list[Row]) -> Row | None:
@@ -323,7 +338,6 @@ def _ties(reading: _Reading) -> Iterator[Said]:
             reading.findings.at("AGENTS_TOO_MANY", users[child], "agentSourcedIds",
                                 f"{ESCORTS_PER_CHILD_MAX} who collect at most, parents counted: "
                                 "metadata.portillon.mayCollect=false for the others")  # fmt: skip
-    yield from _gone(reading, "tie", "* {}")
 
 
 def _tie_fields(reading: _Reading, adult: Row) -> Fields:
@@ -340,6 +354,7 @@ def _tie_fields(reading: _Reading, adult: Row) -> Fields:
 
 def _staff(reading: _Reading) -> Iterator[Said]:
     schools = _school_keys(reading)
+    held: dict[tuple[str, str, str], list[Row]] = {}
     for one in reading.roles:
         at_school = one.org in schools
         role = HERE.get(one.role, "")
@@ -351,38 +366,84 @@ def _staff(reading: _Reading) -> Iterator[Said]:
             key = f"{one.user} {one.role} {one.org}"
             reading.note("ROLE_NOT_USED", "role", key, "this role at this org is none here")
             continue
-        yield Said("role", f"{one.user} {role} {one.org if at_school else '*'}", {
-            "first": one.row["beginDate"], "last": one.row["endDate"],
-        }, False, one.row.file, one.row.line)
-    if reading.version == "1.2":
-        yield from _roles_that_end(reading, schools)
-    yield from _gone(reading, "role", "{} * *")
+        held.setdefault((one.user, role, one.org if at_school else "*"), []).append(one.row)
+    for key, rows in held.items():
+        yield _dated("role", " ".join(key), rows, reading.today(key[2]))
+    yield from _roles_that_end(reading, schools, held)
 
 
-def _roles_that_end(reading: _Reading, schools: set[str]) -> Iterator[Said]:
+def _roles_that_end(reading: _Reading, schools: set[str], held: Container[tuple[str, str, str]]) -> Iterator[Said]:
+    """Deleted rows, but where another row says the same role. An org that never was a school here ends nothing."""
+    ending: dict[tuple[str, str, str], Row] = {}
     for row in reading.of("roles"):
-        if row.is_gone and row["role"] in HERE and row["userSourcedId"]:
-            org = row["orgSourcedId"] if row["orgSourcedId"] in schools else "*"
-            yield Said("role", f"{row['userSourcedId']} {HERE[row['role']]} {org}", {}, True, row.file, row.line)
+        user, role, org = row["userSourcedId"], HERE.get(row["role"], ""), row["orgSourcedId"]
+        if row.is_gone and role and user and not reading.is_gone(user):
+            if role != "district_officer" and org:
+                ending[user, role, org] = row
+            elif role == "district_officer" and org not in schools:
+                ending[user, role, "*"] = row
+    for key, row in ending.items():
+        if key not in held:
+            yield Said("role", " ".join(key), {}, True, row.file, row.line)
 
 
 def _teachers(reading: _Reading) -> Iterator[Said]:
+    held: dict[tuple[str, str], list[Row]] = {}
+    ending: dict[tuple[str, str], Row] = {}
     for row in reading.of("enrollments"):
-        if row["role"] != "teacher" or not row["userSourcedId"]:
+        user, key = row["userSourcedId"], (row["userSourcedId"], row["classSourcedId"])
+        if row["role"] != "teacher" or not all(key) or reading.is_gone(user):
             continue
-        if not row.is_gone and not reading.has(row["userSourcedId"], "teacher", "principal", "administrator"):
-            reading.findings.at("REFERENCE", row, "userSourcedId", "a user who is a teacher (roles.csv)")
-        fields = {} if row.is_gone else {"first": row["beginDate"], "last": row["endDate"]}
-        key = f"{row['userSourcedId']} {row['classSourcedId']}"
-        yield Said("teacher", key, fields, row.is_gone, row.file, row.line)
-    yield from _gone(reading, "teacher", "{} *")
-
-
-def _gone(reading: _Reading, kind: str, key: str) -> Iterator[Said]:
-    """Everything of this kind that ends with its user; `*` stands for whatever there is."""
-    for row in reading.of("users"):
         if row.is_gone:
-            yield Said(kind, key.format(row["sourcedId"]), {}, True, row.file, row.line)
+            ending[key] = row
+            continue
+        if not reading.has(user, "teacher", "principal", "administrator"):
+            reading.findings.at("REFERENCE", row, "userSourcedId", "a user who is a teacher (roles.csv)")
+        held.setdefault(key, []).append(row)
+    for key, rows in held.items():
+        yield _dated("teacher", " ".join(key), rows, reading.today(rows[0]["schoolSourcedId"]))
+    for key, row in ending.items():
+        if key not in held:
+            yield Said("teacher", " ".join(key), {}, True, row.file, row.line)
+
+
+# --- dates ----------------------------------------------------------------------------------------------------------
+
+
+def _dated(kind: str, key: str, rows: list[Row], today: date) -> Said:
+    """What rows of one link say together. It is over where the last of them has ended."""
+    row = _one_of(rows, today)
+    return Said(kind, key, {"first": row["beginDate"], "last": _until(row, rows)}, _is_over(row, today), row.file,
+                row.line)  # fmt: skip
+
+
+def _one_of(rows: list[Row], today: date) -> Row:
+    return max(_of_today(rows, today), key=_end)
+
+
+def _of_today(rows: list[Row], today: date) -> list[Row]:
+    """Return the rows that run; where none does, the next to begin; where all are over, the last to end."""
+    to_come = [row for row in rows if not _is_over(row, today)]
+    running = [row for row in to_come if (as_date(row["beginDate"]) or date.min) <= today]
+    if running or not to_come:
+        return running or [max(rows, key=_end)]
+    return [row for row in to_come if row["beginDate"] == min(one["beginDate"] for one in to_come)]
+
+
+def _until(row: Row, rows: list[Row]) -> str:
+    """Return the end of a row or, where others go on without a gap, of the last of them: the next set may come late."""
+    end = _end(row)
+    while longer := [_end(one) for one in rows if one["beginDate"] <= end < _end(one)]:
+        end = max(longer)
+    return "" if end == NO_END else end
+
+
+def _end(row: Row) -> str:
+    return row["endDate"] or NO_END
+
+
+def _is_over(row: Row, today: date) -> bool:
+    return (as_date(row["endDate"]) or date.max) <= today
 
 
 def first_day_of(fields: Fields) -> date | None:

@@ -41,12 +41,3 @@ def keep_row(tx: Transaction, district_id: UUID, said: Said, row_id: UUID | None
         {"district": district_id, "kind": said.kind, "key": said.key, "row": row_id, "said": json.dumps(said.digests),
          "gone": said.is_gone, "now": now},
     )  # fmt: skip
-
-
-def keep_gone(tx: Transaction, district_id: UUID, kind: str, place: int, key: str, now: datetime) -> None:
-    """Mark every link of one user as ended. place: which part of the key names the user, 1 or 2."""
-    tx.execute(
-        """UPDATE roster_row SET is_gone = true, said_at = %(now)s WHERE district_id = %(district)s AND kind = %(kind)s
-             AND split_part(key, ' ', %(place)s) = %(key)s AND NOT is_gone""",
-        {"district": district_id, "kind": kind, "place": place, "key": key, "now": now},
-    )  # fmt: skip

@@ -10,10 +10,11 @@ from pathlib import Path
 from uuid import UUID
 
 from cloud.audit import service as audit
+from cloud.identity.grants import GrantRefused
 from cloud.kit.db import Database, Transaction
 from cloud.schools import service as schools
 from cloud.standards import queries
-from cloud.standards.model import KINDS, LINKS, Kept, Problem, Report, RosterRefused, Said
+from cloud.standards.model import KINDS, LINKS, PERSON_AT, Kept, Problem, Report, RosterRefused, Said
 from cloud.standards.oneroster import Roster, Wishes, read_roster
 from cloud.standards.packed import read_set
 from cloud.standards.sheets import read_sheets
@@ -23,10 +24,10 @@ ABSENT_SHARE_MAX = 0.2  # of the links of a kind that one import ends because th
 ABSENT_FEW = 10  # so many may always go: a small school has no shares
 
 
-def read_oneroster(path: Path, wishes: Wishes) -> Roster:
-    """Return what a folder or a .zip of OneRoster 1.1 or 1.2 says. Raises RosterRefused with every problem."""
+def read_oneroster(path: Path, wishes: Wishes, now: datetime) -> Roster:
+    """Return what a folder or a .zip of OneRoster 1.1 or 1.2 says today. Raises RosterRefused with every problem."""
     version, rows = read_sheets(read_set(path))
-    return read_roster(version, rows, wishes)
+    return read_roster(version, rows, wishes, now)
 
 
 def import_roster(
@@ -44,10 +45,12 @@ def import_roster(
         if is_new:
             schools.put_district_row(tx, district_id, slug, _name_of(roster, slug), now)
         kept = {(one.kind, one.key): one for one in queries.kept_rows(tx, district_id)}
-        said = list(roster.said)
+        said = [*roster.said, *_ends_with(roster.gone, kept)]
         if end_absent:
             said += _absent(said, kept)
-        writing = Writing(tx, district_id, now, report, queries.kept_ids(tx, district_id, "person"))
+        writing = Writing(
+            tx, district_id, now, report, queries.kept_ids(tx, district_id, "person"), _still_said(said, kept)
+        )
         _write(tx, district_id, said, kept, writing)
         if report.changes_something:
             _tell_audit(tx, district_id, report, now)
@@ -70,19 +73,30 @@ def _write(
         else:
             new.append((one, before))
     writing.refuse_impossible([one for one, _ in new])
-    for one, before in sorted(new, key=lambda pair: KINDS.index(pair[0].kind)):
-        row_id = writing.write(one, before)
-        if "*" in one.key.split(" ") and one.is_gone:
-            queries.keep_gone(tx, district_id, one.kind, *_user_of(one), writing.now)
-        else:
-            queries.keep_row(tx, district_id, one, row_id, writing.now)
+    for one, before in sorted(new, key=_turn):
+        try:
+            row_id = writing.write(one, before)
+        except GrantRefused as refused:
+            writing.tell_refused(one, refused)
+            continue  # What was not done is not kept as said: the next import tries again.
+        queries.keep_row(tx, district_id, one, row_id, writing.now)
 
 
-def _user_of(said: Said) -> tuple[int, str]:
-    """Return which part of the keys names the user whose links all end, and the user."""
-    parts = said.key.split(" ")
-    place = 2 if parts[0] == "*" else 1
-    return place, parts[place - 1]
+def _turn(pair: tuple[Said, Kept | None]) -> tuple[int, bool]:
+    """In the order of kinds, what ends last: a head who leaves finds the next one there."""
+    return KINDS.index(pair[0].kind), pair[0].is_gone
+
+
+def _ends_with(gone: frozenset[str], kept: Mapping[tuple[str, str], Kept]) -> list[Said]:
+    """Return the ends of what was said of users who were deleted, and only of that."""
+    return [Said(kind, one.key, {}, True) for kind in LINKS for one in kept.values()
+            if one.kind == kind and not one.is_gone and one.key.split(" ")[PERSON_AT[kind]] in gone]  # fmt: skip
+
+
+def _still_said(said: list[Said], kept: Mapping[tuple[str, str], Kept]) -> set[tuple[str, str]]:
+    """Return the links that the source says, now or since an earlier set."""
+    running = {key for key, one in kept.items() if not one.is_gone}
+    return (running | {(one.kind, one.key) for one in said}) - {(one.kind, one.key) for one in said if one.is_gone}
 
 
 def _absent(said: list[Said], kept: Mapping[tuple[str, str], Kept]) -> list[Said]:

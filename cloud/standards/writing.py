@@ -6,6 +6,7 @@ Not responsible for: the order (service.py), whether anything new was said at al
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from uuid import UUID
 
 from cloud.identity import service as identity
@@ -19,7 +20,19 @@ from cloud.people.model import Tie, folded
 from cloud.people.refusals import PeopleRefused
 from cloud.schools import service as schools
 from cloud.schools.model import School
-from cloud.standards.model import Change, Fields, Kept, Merged, Notice, Problem, Report, RosterRefused, Said, merged
+from cloud.standards.model import (
+    PERSON_AT,
+    Change,
+    Fields,
+    Kept,
+    Merged,
+    Notice,
+    Problem,
+    Report,
+    RosterRefused,
+    Said,
+    merged,
+)
 from cloud.standards.oneroster import first_day_of, last_day_of
 
 POWERS = {Role.HEAD: 15, Role.TEACHER: 11, Role.OFFICE: 7}
@@ -31,10 +44,12 @@ class Writing:
     """What is known of one district, and one thing after another written into it."""
 
     def __init__(
-        self, tx: Transaction, district_id: UUID, now: datetime, report: Report, written_before: Mapping[str, UUID]
-    ) -> None:
-        """written_before: key of a person -> row, also where it was the row of another key."""
-        self.tx, self.district_id, self.now, self.report = tx, district_id, now, report
+        self, tx: Transaction, district_id: UUID, now: datetime, report: Report, written_before: Mapping[str, UUID],
+        still_said: set[tuple[str, str]],
+    ) -> None:  # fmt: skip
+        """written_before: key of a person -> row, also where it was the row of another key. still_said: kind and key of
+        every link that the source says, now or since an earlier import."""
+        self.tx, self.district_id, self.now, self.report, self.still_said = tx, district_id, now, report, still_said
         self.schools: dict[str, School] = {one.sourced_id: one for one in schools.schools(tx, district_id)
                                            if one.sourced_id}  # fmt: skip
         self.sessions = {one.sourced_id: one for one in schools.sessions(tx, district_id, date.min)}
@@ -53,7 +68,10 @@ class Writing:
         }  # fmt: skip
 
     def write(self, said: Said, before: Kept | None) -> UUID | None:
-        """Write one thing; return its row where a key is needed to find it again."""
+        """Write one thing; return its row where a key is needed to find it again.
+
+        Raises GrantRefused where it would leave a school without a head: nothing of it was done.
+        """
         return self._by[said.kind](said, before)
 
     def refuse_impossible(self, said: list[Said]) -> None:
@@ -183,16 +201,16 @@ class Writing:
     def _enrolment(self, said: Said, before: Kept | None) -> None:
         child_key, school_key = said.key.split(" ")
         child_id, school = self.child_ids.get(child_key), self.schools.get(school_key)
-        if child_id is None or (school is None and school_key != "*"):
+        if child_id is None or school is None:
             if not said.is_gone:
                 self._note("UNKNOWN_HERE", said, "its child or school ended or was never here")
             return
         today = self._today(school)
         last = last_day_of(said.fields)
-        if said.is_gone or school is None or (last and last <= today):
-            ended = known.end_enrolments(self.tx, self.district_id, child_id, school.id if school else None,
-                                         min(today, last or today), self.now)  # fmt: skip
-            self._ended(said, ended)
+        if said.is_gone or (last and last <= today):
+            self._ended(said, known.end_enrolments(
+                self.tx, self.district_id, child_id, school.id, min(today, last or today), self.now
+            ))  # fmt: skip
             return
         there = self.classes.get(said.fields["class"])
         if said.fields["class"] and there is None:
@@ -207,13 +225,14 @@ class Writing:
     def _tie(self, said: Said, before: Kept | None) -> None:
         child_key, person_key = said.key.split(" ")
         person_id, child_id = self.person_ids.get(person_key), self.child_ids.get(child_key)
-        if person_id is None or (child_id is None and child_key != "*"):
+        if person_id is None or child_id is None:
             if not said.is_gone:
                 self._note("UNKNOWN_HERE", said, "its child or guardian ended or was never here")
             return
         today = self._today(None)
-        if said.is_gone or child_id is None:
-            self._ended(said, known.end_tie(self.tx, self.district_id, child_id, person_id, today, self.now))
+        if said.is_gone:
+            if not self._is_said_otherwise(said, person_id):
+                self._ended(said, known.end_tie(self.tx, self.district_id, child_id, person_id, today, self.now))
             return
         fields = said.fields
         tie = Tie(child_id, person_id, fields["relation"], fields["authority"] == "true", fields["lives"] == "true",
@@ -242,19 +261,23 @@ class Writing:
     def _role(self, said: Said, before: Kept | None) -> None:
         person_key, role_name, school_key = said.key.split(" ")
         person_id, school = self.person_ids.get(person_key), self.schools.get(school_key)
-        if person_id is None:
+        if person_id is None or (school is None and school_key != "*"):
             if not said.is_gone:
                 self._note("UNKNOWN_HERE", said, "its person ended or was never here")
             return
         if role_name == "member":
             self._member(said, person_id, school)
             return
-        role, today = Role(role_name) if role_name != "*" else None, self._today(school)
-        last = last_day_of(said.fields)
-        if said.is_gone or role is None or (last and last <= today):
-            self._end_role(said, person_id, role, school, min(today, last or today))
-            return
+        role, today, last = Role(role_name), self._today(school), last_day_of(said.fields)
         school_id = school.id if school else None
+        if said.is_gone or (last and last <= today):
+            if not self._is_said_otherwise(said, person_id):
+                # A head was it until there is another one; anybody else until the day that the source says.
+                day = today if role is Role.HEAD else min(today, last or today)
+                self._ended(said, identity.end_role_at(
+                    self.tx, self.district_id, person_id, role, day, school_id=school_id
+                ))  # fmt: skip
+            return
         if identity.was_taken_away(self.tx, self.district_id, person_id, role, school_id):
             self._keep(said, {"role": ("", role_name)})
             return
@@ -262,8 +285,11 @@ class Writing:
             people.put_staff(self.tx, self.district_id, person_id, school.id, POWERS.get(role, 0))
             self.staffed.add((person_id, school.id))
         first = max(first_day_of(said.fields) or self._yesterday, self._yesterday)
-        if identity.grant_role(self.tx, self.district_id, person_id, role, first, school_id=school_id):
-            self._change(said, "add", {"role": ("", role_name)})
+        ahead = None if role is Role.HEAD else last  # A school keeps a head: one ends on the day, if another is there.
+        if identity.grant_role(
+            self.tx, self.district_id, person_id, role, first, last_day=ahead, school_id=school_id
+        ):  # fmt: skip
+            self._change(said, "change" if before and not before.is_gone else "add", {"role": ("", role_name)})
 
     def _member(self, said: Said, person_id: UUID, school: School | None) -> None:
         """Staff with no role here: the head finds them on the staff page and says what they may."""
@@ -272,41 +298,44 @@ class Writing:
             self.staffed.add((person_id, school.id))
             self._change(said, "add", {})
 
-    def _end_role(self, said: Said, person_id: UUID, role: Role | None, school: School | None, day: date) -> None:
-        try:
-            ended = identity.end_role_at(
-                self.tx, self.district_id, person_id, role, day, school_id=school.id if school else None
-            )
-        except GrantRefused as refused:
-            self._note(refused.code, said, "a school keeps a head: name another one first")
-            return
-        self._ended(said, ended)
-
     def _teacher(self, said: Said, before: Kept | None) -> None:
         person_key, class_key = said.key.split(" ")
         person_id, there = self.person_ids.get(person_key), self.classes.get(class_key)
-        if person_id is None or (there is None and class_key != "*"):
+        if person_id is None or there is None:
             if not said.is_gone:
                 self._note("UNKNOWN_HERE", said, "its teacher or class ended or was never here")
             return
-        school = next((one for one in self.schools.values() if there and one.id == there.school_id), None)
+        school = next(one for one in self.schools.values() if one.id == there.school_id)
         today, last = self._today(school), last_day_of(said.fields)
-        if said.is_gone or there is None or (last and last <= today):
-            day = min(today, last or today)
-            if there:
+        if said.is_gone or (last and last <= today):
+            if not self._is_said_otherwise(said, person_id):
+                day = min(today, last or today)
                 identity.end_role_at(self.tx, self.district_id, person_id, Role.TEACHER, day, class_id=there.id)
-            self._ended(said, known.end_teachers(self.tx, self.district_id, person_id, there and there.id, day))
+                self._ended(said, known.end_teachers(self.tx, self.district_id, person_id, there.id, day))
             return
-        assert school is not None
         if identity.was_taken_away(self.tx, self.district_id, person_id, Role.TEACHER, school.id):
             self._keep(said, {"role": ("", "teacher")})
             return
         first = max(first_day_of(said.fields) or self._yesterday, self._yesterday)
-        appointed = people.appoint_teacher(self.tx, self.district_id, there.id, person_id, first)
-        granted = identity.grant_role(self.tx, self.district_id, person_id, Role.TEACHER, first, school_id=school.id,
-                                      class_id=there.id)  # fmt: skip
+        appointed = people.appoint_teacher(self.tx, self.district_id, there.id, person_id, first, last)
+        granted = identity.grant_role(self.tx, self.district_id, person_id, Role.TEACHER, first, last_day=last,
+                                      school_id=school.id, class_id=there.id)  # fmt: skip
         if appointed or granted:
-            self._change(said, "add", {"class": ("", there.name)})
+            self._change(said, "change" if before and not before.is_gone else "add", {"class": ("", there.name)})
+
+    def _is_said_otherwise(self, said: Said, person_id: UUID) -> bool:
+        """Return whether the source says this link of this person under another sourcedId of theirs as well (S5.8)."""
+        parts, at = said.key.split(" "), PERSON_AT[said.kind]
+        others = (" ".join([*parts[:at], key, *parts[at + 1:]]) for key in self._keys_of[person_id] if key != parts[at])
+        return any((said.kind, key) in self.still_said for key in others)
+
+    @cached_property
+    def _keys_of(self) -> dict[UUID, list[str]]:
+        """Every sourcedId of a person: to be asked when all people were written."""
+        keys: dict[UUID, list[str]] = {}
+        for key, person_id in self.person_ids.items():
+            keys.setdefault(person_id, []).append(key)
+        return keys
 
     # --- telling ----------------------------------------------------------------------------------------------------
 
@@ -336,6 +365,10 @@ class Writing:
 
     def _change(self, said: Said, act: str, fields: dict[str, tuple[str, str]]) -> None:
         self.report.changes.append(Change(said.kind, said.key, act, fields))
+
+    def tell_refused(self, said: Said, refused: GrantRefused) -> None:
+        """Tell what `write` could not do."""
+        self._note(refused.code, said, "a school keeps a head: name another one first")
 
     def _note(self, code: str, said: Said, words: str) -> None:
         self.report.notices.append(Notice(code, said.kind, said.key, words))

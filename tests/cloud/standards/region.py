@@ -3,10 +3,17 @@
 import csv
 import io
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+from cloud.kit import clock
+from cloud.kit.db import Database
+from cloud.schools import service as schools
+from cloud.standards.model import Report
 from cloud.standards.oneroster import Roster, Wishes, read_roster
+from cloud.standards.service import import_roster
 from cloud.standards.sheets import read_sheets
 from simulators.oneroster import oneroster_of, write_files
 
@@ -61,9 +68,9 @@ def as_bytes(files: Files, folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.glob("*.csv")}
 
 
-def read(files: Files, folder: Path, wishes: Wishes = WISHES) -> Roster:
+def read(files: Files, folder: Path, wishes: Wishes = WISHES, at: datetime | None = None) -> Roster:
     version, rows = read_sheets(as_bytes(files, folder))
-    return read_roster(version, rows, wishes)
+    return read_roster(version, rows, wishes, at or clock.now())
 
 
 def as_version_1_1(files: Files, folder: Path) -> dict[str, bytes]:
@@ -84,6 +91,46 @@ def as_version_1_1(files: Files, folder: Path) -> dict[str, bytes]:
     manifest = data["manifest.csv"].replace(b"oneroster.version,1.2", b"oneroster.version,1.1")
     data["manifest.csv"] = manifest + b"file.users,bulk\r\n"
     return data
+
+
+NUMBERS = iter(range(501, 600))
+
+
+class Region:
+    """A set on disk, its rows to be changed, and the district that it is imported into."""
+
+    def __init__(self, pool: Database, folder: Path) -> None:
+        site = next(NUMBERS)
+        self.pool, self.folder, self.slug, self.files = pool, folder, f"region-{site}", a_region(site)
+
+    def imported(self, at: datetime | None = None, **more: Any) -> Report:
+        now = at or clock.now()
+        return import_roster(self.pool, self.slug, read(self.files, self.folder, at=now), now, **more)
+
+    def change(self, name: str, key: str, **cells: str) -> None:
+        row(self.files, name, key).update(cells)
+
+    @property
+    def district(self) -> UUID:
+        with self.pool.untenanted() as tx:
+            found = schools.district_of_slug(tx, self.slug)
+        assert found
+        return found
+
+    def asked(self, query: str) -> list[tuple[Any, ...]]:
+        with self.pool.tenant(self.district) as tx:
+            return tx.execute(query.encode()).fetchall()
+
+    def one(self, query: str) -> Any:
+        [[value]] = self.asked(query)
+        return value
+
+    def id_of(self, table: str, key: str) -> UUID:
+        return self.one(f"SELECT id FROM {table} WHERE sourced_id = '{key}'")
+
+
+def acts(report: Report) -> list[tuple[str, str, str]]:
+    return [(change.act, change.kind, change.key) for change in report.changes]
 
 
 Spoil = Callable[[Files], object]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cloud.kit import clock
 from cloud.standards import packed
 from cloud.standards.model import PROBLEMS_MAX, Problem, RosterRefused, shown
 from cloud.standards.oneroster import Wishes, read_roster
@@ -148,7 +149,7 @@ def test_a_set_of_nothing_but_faults_is_told_up_to_a_bound(tmp_path: Path) -> No
 
 def bytes_read(data: dict[str, bytes]) -> object:
     version, rows = read_sheets(data)
-    return read_roster(version, rows, WISHES)
+    return read_roster(version, rows, WISHES, clock.now())
 
 
 def test_a_byte_order_mark_and_any_line_ends_are_taken(tmp_path: Path) -> None:
@@ -272,7 +273,7 @@ def test_a_set_of_version_1_1_says_the_same_of_children_and_guardians(tmp_path: 
     new = read(a_region(), tmp_path)
     version, rows = read_sheets(as_version_1_1(a_region(), tmp_path))
     assert version == "1.1"
-    old = read_roster(version, rows, WISHES)
+    old = read_roster(version, rows, WISHES, clock.now())
     keys = {kind: {one.key for one in new.said if one.kind == kind} for kind in ("child", "enrolment", "tie", "role")}
     assert keys == {kind: {one.key for one in old.said if one.kind == kind} for kind in keys}
     assert {"head head school", "teacher teacher school"} == keys["role"]
