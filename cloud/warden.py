@@ -6,7 +6,6 @@ its machine. Not responsible for: the lists themselves (fleet/certificates.py), 
 (fleet/broker_log.py), what a gate may (firmware_config/broker/acl.gate, by make-acl). Rules: P-6, last paragraph.
 """
 
-import contextlib
 import logging
 import os
 import signal
@@ -56,6 +55,10 @@ class Warden:
         self._rest = b""
         self._revoked: set[str] = set()
         self._told: dict[tuple[int, str], float] = {}
+        self._live: str | None = None  # of which self._acl was made
+        self._acl = b""
+        self._fault = ""  # why the broker could not be told, as the log has it
+        self.is_unread = True  # a warden that was killed may have written without telling
 
     def run(self) -> None:
         """Look until told to stop. A database or broker that is away only delays."""
@@ -70,7 +73,8 @@ class Warden:
         """Compare once, write and tell what differs."""
         places = self._places()
         self._reader.registry = {place.client: place for place in places}
-        if self._write(places):
+        self.is_unread |= self._write(places)
+        if self.is_unread:
             self._reload()
         revoked = {place.client for place in places if place.revoked}
         for client in revoked - self._revoked:
@@ -94,25 +98,38 @@ class Warden:
 
     def _write(self, places: list[Place]) -> bool:
         """Write the files that differ; return whether there were any."""
-        live = "".join(f"{one.district} {one.site} {one.gate}\n" for one in places if not one.revoked)
-        made = subprocess.run(["sh", str(self.make_acl)], input=live.encode(), capture_output=True, check=False,
-                              timeout=MAKE_SECONDS_MAX)  # fmt: skip
-        if made.returncode:
-            log.error("the list of rights was not made: %s", made.stderr.decode(errors="replace")[:200])
-            return False
+        self._make_rights("".join(f"{one.district} {one.site} {one.gate}\n" for one in places if not one.revoked))
         with self.database.untenanted() as tx:
             lists = certificates.revocation_lists(tx)
-        wanted = {ACL_FILE: made.stdout, GATES_FILE: authority.bundle(self.ca_dir, authority.GATES)}
+        wanted = {ACL_FILE: self._acl, GATES_FILE: authority.bundle(self.ca_dir, authority.GATES)}
         wanted |= {REVOKED_FILE: lists} if lists else {}
         changed = [name for name, data in wanted.items() if data and _read(self.folder / name) != data]
         for name in changed:
             _replace(self.folder / name, wanted[name])
         return bool(changed)
 
+    def _make_rights(self, live: str) -> None:
+        """Make the list of rights of these gates, where they are others than before. One that fails is tried again."""
+        if live == self._live:
+            return
+        made = subprocess.run(["sh", str(self.make_acl)], input=live.encode(), capture_output=True, check=False,
+                              timeout=MAKE_SECONDS_MAX)  # fmt: skip
+        if made.returncode:
+            log.error("the list of rights was not made: %s", made.stderr.decode(errors="replace")[:200])
+            return
+        self._live, self._acl = live, made.stdout
+
     def _reload(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        """Tell the broker to read its files. Where that fails it is tried at each look, and logged once."""
+        try:
             os.kill(int(self.pid_file.read_text()), signal.SIGHUP)
-            log.info("the broker reads its rights anew")
+        except (OSError, ValueError, OverflowError) as error:
+            if str(error) != self._fault:
+                log.error("the broker does not read its rights anew: %s", error)
+            self._fault = str(error)
+            return
+        self.is_unread, self._fault = False, ""
+        log.info("the broker reads its rights anew")
 
     def _push_off(self, client: str) -> None:
         """Take over the session of a revoked gate, which ends its connection, and end it."""
