@@ -7,6 +7,7 @@ certificates.py, authority.py). `sign` and `ca` need the authorities' folder, wh
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -15,8 +16,9 @@ import typer
 
 from cloud.config import Settings
 from cloud.fleet import authority, certificates, claims, service
+from cloud.fleet.claim_queries import Certificate
 from cloud.kit import clock
-from cloud.kit.db import Database
+from cloud.kit.db import Database, Transaction
 from cloud.kit.errors import Refused
 from cloud.schools import service as schools
 
@@ -93,21 +95,21 @@ def sign(
     ] = None,
 ) -> None:
     """Sign the certificates that wait and the lists of what was revoked, with the keys of this folder."""
+    brought = _brought(requests) if requests else []
     authorities, now = authority.signing(_folder(ctx, ca_dir), authority.GATES), clock.now()
     if not authorities:
         raise authority.AuthorityRefused("CA_KEY_MISSING")
     with _database(ctx) as database:
-        for file in sorted(requests.glob("*.csr")) if requests else ():
-            _ask_by_hand(database, int(file.stem), file.read_bytes())
+        for one in brought:
+            _ask_by_hand(database, one)
         for district_id, _ in _districts(database):
             with database.tenant(district_id) as tx:
                 for gate in certificates.sign_waiting(tx, district_id, authorities, now):
-                    if requests and (requests / f"{gate}.csr").exists():
-                        body = certificates.of_gate(tx, district_id, gate)[0].body
-                        (requests / f"{gate}.pem").write_bytes(certificates.as_pem(bytes(body or b"")))
                     typer.echo(str(gate))
         with database.untenanted() as tx:
             certificates.keep_lists(tx, authorities, now)
+        for one in brought:
+            _lay_beside(database, one)
 
 
 @app.command("certificates")
@@ -216,10 +218,45 @@ def _district_of_code(database: Database, settings: Settings, code: str) -> UUID
     raise refused
 
 
-def _ask_by_hand(database: Database, gate: int, request: bytes) -> None:
-    district_id = _district_of_gate(database, gate)
+@dataclass(frozen=True)
+class Brought:
+    """A request that was carried here: GATE.csr. Its certificate comes beside it, as GATE.pem."""
+
+    file: Path
+    gate: int
+    request: authority.Request
+
+
+def _brought(folder: Path) -> list[Brought]:
+    """Return the requests of a folder. Raises typer.BadParameter and AuthorityRefused before anything is asked."""
+    files = sorted(folder.glob("*.csr"))
+    for file in files:
+        if not (file.stem.isascii() and file.stem.isdigit()):
+            told = f"{file.name} does not say whose request it is: name it by the gate's number, such as 11.csr"
+            raise typer.BadParameter(told, param_hint="--requests")
+    return [Brought(file, int(file.stem), authority.read_request(file.read_bytes())) for file in files]
+
+
+def _ask_by_hand(database: Database, one: Brought) -> None:
+    """Enter a request, unless this gate has one of this key: a folder is brought again with another request in it."""
+    district_id = _district_of_gate(database, one.gate)
     with database.tenant(district_id) as tx:
-        certificates.ask(tx, district_id, gate, authority.read_request(request), "hand", clock.now())
+        if not _of_request(tx, district_id, one):
+            certificates.ask(tx, district_id, one.gate, one.request, "hand", clock.now())
+
+
+def _lay_beside(database: Database, one: Brought) -> None:
+    """Write the certificate of this very request, where it is signed and still in force."""
+    district_id = _district_of_gate(database, one.gate)
+    with database.tenant(district_id) as tx:
+        found = _of_request(tx, district_id, one)
+    if found and found.body and found.revoked_at is None:
+        one.file.with_suffix(".pem").write_bytes(certificates.as_pem(bytes(found.body)))
+
+
+def _of_request(tx: Transaction, district_id: UUID, one: Brought) -> Certificate | None:
+    held = certificates.of_gate(tx, district_id, one.gate)
+    return next((row for row in held if bytes(row.public_key) == one.request.public_key), None)
 
 
 def _approve_registered(ctx: typer.Context, gate: int) -> None:
