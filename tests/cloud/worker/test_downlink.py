@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from protocols.trust import load_trust_list
 from simulators.broker import RunningBroker, start_broker
 from tests.cast import Cast, a_district
 from tests.gates import a_gate
+
+PATIENCE_SECONDS = 60.0  # a bound for what is awaited; only a failure lasts so long
 
 
 @pytest.fixture
@@ -60,6 +63,7 @@ class Retained:
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, "101-11", protocol=mqtt.MQTTv5)
         self.client.on_message = lambda _c, _d, heard: self.held.update({heard.topic: bytes(heard.payload)})
         self.client.on_connect = self._subscribe
+        self.client.reconnect_delay_set(1, 1)
         self.client.connect("127.0.0.1", broker.port)
         self.client.loop_start()
 
@@ -81,12 +85,24 @@ def retained(broker: RunningBroker) -> Iterator[Retained]:
     listening.close()
 
 
-def look_until(link: Downlink, condition: Callable[[], object], seconds: float = 10.0) -> None:
-    until = time.monotonic() + seconds
+def wait_until(condition: Callable[[], object], meanwhile: Callable[[], None] = lambda: None) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         assert time.monotonic() < until, "not published in time"
-        link.look()
+        meanwhile()
         time.sleep(0.05)
+
+
+def look_until(link: Downlink, condition: Callable[[], object]) -> None:
+    wait_until(condition, link.look)
+
+
+def forget(broker: RunningBroker) -> None:
+    """A power cut after which the broker knows nothing: without this it may know what it saved the second before."""
+    broker.kill()
+    for saved in broker.directory.glob("mosquitto.db*"):
+        saved.unlink()
+    broker.start()
 
 
 def test_a_gate_that_connects_finds_the_three_lists_of_its_site(
@@ -104,7 +120,7 @@ def test_rubbish_in_the_place_of_a_list_is_replaced(downlink: Downlink, retained
     look_until(downlink, lambda: len(retained.held) == 3)
     good = retained.leaf("rl")
     retained.client.publish("portillon/1/demo/101/_/dn/rl", rubbish, qos=1, retain=True).wait_for_publish(5)
-    look_until(downlink, lambda: retained.leaf("rl") == rubbish)
+    wait_until(lambda: retained.leaf("rl") == rubbish)
     look_until(downlink, lambda: retained.leaf("rl") == good)
 
 
@@ -113,9 +129,8 @@ def test_a_broker_that_forgot_everything_is_told_again(
 ) -> None:
     look_until(downlink, lambda: len(retained.held) == 3)
     retained.held.clear()
-    broker.kill()
-    broker.start()
-    look_until(downlink, lambda: len(retained.held) == 3, seconds=15)
+    forget(broker)
+    look_until(downlink, lambda: len(retained.held) == 3)
 
 
 def test_a_publisher_that_starts_again_repeats_nothing(
@@ -157,35 +172,68 @@ def send(database: Database, cast: Cast, leaf: str, body: bytes, expires_at: dat
         fleet.send_down(tx, cast.district, 11, leaf, body, retain=expires_at is None, expires_at=expires_at)
 
 
-@pytest.fixture
-def heard(broker: RunningBroker) -> Iterator[list[mqtt.MQTTMessage]]:
-    """What gate 11 is told on its own leaves."""
+@contextmanager
+def a_gate_that_hears(broker: RunningBroker, name: str) -> Iterator[list[mqtt.MQTTMessage]]:
+    """What gate 11 is told on its own leaves from now on."""
     told: list[mqtt.MQTTMessage] = []
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, "gate-11", protocol=mqtt.MQTTv5)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, name, protocol=mqtt.MQTTv5)
     client.on_message = lambda _c, _d, message: told.append(message)
 
     def subscribe(client: mqtt.Client, *_: object) -> None:
         client.subscribe("portillon/1/demo/101/11/dn/+", options=SubscribeOptions(qos=1))
 
     client.on_connect = subscribe
+    client.reconnect_delay_set(1, 1)
     client.connect("127.0.0.1", broker.port)
     client.loop_start()
-    yield told
-    client.disconnect()
-    client.loop_stop()
+    try:
+        yield told
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+@pytest.fixture
+def heard(broker: RunningBroker) -> Iterator[list[mqtt.MQTTMessage]]:
+    with a_gate_that_hears(broker, "gate-11") as told:
+        yield told
+
+
+def last_of(heard: list[mqtt.MQTTMessage]) -> bytes:
+    return bytes(heard[-1].payload) if heard else b""
+
+
+def finds_retained(broker: RunningBroker, body: bytes) -> bool:
+    """Whether a gate that connects now is told this first, and as a level."""
+    with a_gate_that_hears(broker, "gate-11-again") as found:
+        wait_until(lambda: found)
+        return (bytes(found[0].payload), found[0].retain) == (body, True)
 
 
 def test_the_newest_level_of_a_gate_is_retained_and_a_forgetful_broker_is_told_again(
     database: Database, cast: Cast, downlink: Downlink, broker: RunningBroker, heard: list[mqtt.MQTTMessage]
 ) -> None:
     send(database, cast, "dn/cfg", b"one")
-    look_until(downlink, lambda: [bytes(m.payload) for m in heard] == [b"one"])
+    look_until(downlink, lambda: last_of(heard) == b"one")
     send(database, cast, "dn/cfg", b"two")
-    look_until(downlink, lambda: bytes(heard[-1].payload) == b"two")
+    look_until(downlink, lambda: last_of(heard) == b"two")
+    assert finds_retained(broker, b"two")
     heard.clear()
-    broker.kill()
-    broker.start()
-    look_until(downlink, lambda: [bytes(m.payload) for m in heard] == [b"two"], seconds=15)
+    forget(broker)
+    look_until(downlink, lambda: last_of(heard) == b"two")
+    assert finds_retained(broker, b"two")
+
+
+def test_an_older_level_that_a_broker_saved_is_replaced_by_the_newest(
+    database: Database, cast: Cast, downlink: Downlink, retained: Retained, broker: RunningBroker,
+    heard: list[mqtt.MQTTMessage],
+) -> None:  # fmt: skip
+    send(database, cast, "dn/cfg", b"two")
+    look_until(downlink, lambda: last_of(heard) == b"two")
+    retained.client.publish("portillon/1/demo/101/11/dn/cfg", b"one", qos=1, retain=True).wait_for_publish(5)
+    wait_until(lambda: last_of(heard) == b"one")
+    look_until(downlink, lambda: last_of(heard) == b"two")
+    assert finds_retained(broker, b"two")
 
 
 def test_a_message_with_an_end_is_sent_once_not_retained_and_not_after_its_end(
