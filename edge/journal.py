@@ -2,8 +2,8 @@
 
 Responsible for: one transaction for a decision's events and changes, on the disk before it returns; what waits for a
 receipt, of this ledger and of what was saved from damaged ones; 35 days of history; damage found, put aside in place.
-Not responsible for: deciding (gate.py), sending (sending.py), checking a receipt's signature (sending.py), what of a
-damaged file is whole (salvage.py).
+Not responsible for: deciding (gate.py), sending (sending.py), checking a receipt's signature (sending.py), what of
+damaged files is carried over (salvaging.py).
 Obeys: PROTOCOL P-5 (identity, chain, journal before strike, receipt), P-3 (state that survives a restart); ADR 0021.
 
 SQLite in WAL mode with synchronous=FULL: a commit that returned has survived a power cut. One connection, one lock
@@ -23,9 +23,8 @@ from typing import NamedTuple
 from edge.ballast import Ballast
 from edge.classes import class_of
 from edge.journal_disk import Disk
-from edge.journal_file import JournalFailed, Row
-from edge.salvage import Piece, Run, Salvage
-from protocols.canonical import decode
+from edge.journal_file import JournalFailed
+from edge.salvaging import KEEP_HOLE, Salvaging
 from protocols.chain import ZERO_HEAD, extend
 from protocols.events import Event
 from protocols.gaps import Hole, hole_of
@@ -66,11 +65,11 @@ class Journal:
         self.created = False  # by this run: the state of the last one, if any, is lost
         self.salvaged: int | None = None  # events carried over, until a gap has told it
         self._lock_fd = lock_fd
-        self._salvage: Salvage | None = None
         self._disk = Disk(path, ballast)
+        self._salvaging = Salvaging(self._disk, self._carried_over)
         self._continue()
         self.boot = self._count_boot()
-        self._go_on_salvaging()
+        self._salvaging.go_on()
 
     @property
     def path(self) -> Path:
@@ -141,6 +140,7 @@ class Journal:
         that cannot be.
         """
         epoch, next_seq = self.epoch, self._next_seq
+        self._salvaging.pause()
         self._disk.open_again()
         self._disk.durably(
             lambda db: db.execute("DELETE FROM events WHERE epoch = ? AND seq >= ?", (epoch, next_seq)).rowcount
@@ -151,7 +151,7 @@ class Journal:
                 "INSERT OR REPLACE INTO meta VALUES ('recovered_boot', ?), ('boot', ?)", (self.boot, self.boot)
             )
         )
-        self._go_on_salvaging()
+        self._salvaging.go_on()
 
     def purge(self, now: int | None) -> int:
         """Drop events receipted 35 days ago, or the oldest receipted ones while the file is over its bound.
@@ -189,7 +189,7 @@ class Journal:
             " AND (e.receipted IS NULL OR e.receipted > ?)) LIMIT 1",
             (before,),
         ).fetchone()
-        if old is None or self._salvage is not None:
+        if old is None or self._disk.waiting:
             return 0
         gone = db.execute(
             "DELETE FROM events WHERE epoch = ? AND seq IN"
@@ -287,7 +287,7 @@ class Journal:
 
         def work(db: sqlite3.Connection) -> int:
             if dropped:
-                db.execute(f"{_KEEP_HOLE} VALUES (?, ?, ?, ?, ?)", (self.epoch, from_seq, base, base_head, 0))
+                db.execute(f"{KEEP_HOLE} VALUES (?, ?, ?, ?, ?)", (self.epoch, from_seq, base, base_head, 0))
             again = "UPDATE events SET receipted = NULL WHERE receipted IS NOT NULL AND"
             return (
                 db.execute(f"{again} epoch = ? AND seq >= ?", (self.epoch, from_seq)).rowcount
@@ -364,8 +364,7 @@ class Journal:
         return (pages - free) * size
 
     def close(self) -> None:
-        if self._salvage is not None:
-            self._salvage.stop()
+        self._salvaging.close()
         self._disk.close()
         os.close(self._lock_fd)
 
@@ -415,40 +414,13 @@ class Journal:
             return self._base[1]
         raise LookupError(seq)
 
-    # --- salvage ------------------------------------------------------------------------------------------------
-
-    def _go_on_salvaging(self) -> None:
-        """Carry over what is whole of the journal that this one took the place of, beside the working gate."""
-        with self._disk.reading() as db:
-            row = db.execute("SELECT value FROM meta WHERE key = 'salvage'").fetchone()
-        if row is None or self._salvage is not None and self._salvage.is_alive():
-            return
-        self._salvage = Salvage(self.path.with_name(str(row[0])), self._carry, self._salvaging_done)
-        self._salvage.start()
-
-    def _carry(self, pieces: Sequence[Piece]) -> None:
-        def work(db: sqlite3.Connection) -> None:
-            for piece in pieces:
-                if isinstance(piece, Run):
-                    db.execute("INSERT OR IGNORE INTO runs VALUES (?, ?, ?)", (piece.epoch, piece.first, piece.head))
-                elif isinstance(piece, Hole):
-                    row = (piece.epoch, piece.first, piece.next, piece.head, piece.since)
-                    db.execute(f"{_KEEP_HOLE} VALUES (?, ?, ?, ?, ?)", row)
-                else:
-                    db.execute(f"{_KEEP_EVENT} VALUES (?, ?, ?, ?, ?, ?, ?)", (*piece, _class_of(piece)))
-
-        self._disk.durably(work)
-
-    def _salvaging_done(self, events: int) -> None:
-        self._disk.durably(lambda db: db.execute("DELETE FROM meta WHERE key = 'salvage'"))
+    def _carried_over(self, is_last: bool) -> None:
         self._count_carried()
-        self.salvaged = events
-        self._salvage = None
+        if is_last:
+            self.salvaged = self._carried
 
 
 _SIZE_PRAGMAS = ("page_count", "freelist_count", "page_size")
-_KEEP_HOLE = "INSERT OR IGNORE INTO holes (epoch, first_seq, next_seq, head, since)"
-_KEEP_EVENT = "INSERT OR IGNORE INTO events (epoch, seq, bytes, head, recorded_at, receipted, class)"
 
 
 def open_journal(path: Path, bytes_max: int = JOURNAL_BYTES_MAX, *, ballast: bool = False) -> Journal:
@@ -472,14 +444,6 @@ def open_journal(path: Path, bytes_max: int = JOURNAL_BYTES_MAX, *, ballast: boo
     except BaseException:
         os.close(lock_fd)
         raise
-
-
-def _class_of(row: Row) -> str:
-    try:
-        event = Event.from_value(decode(row.bytes))
-    except ValueError:
-        return str(class_of(0, {}))
-    return str(class_of(event.kind, event.detail))
 
 
 def _write_changes(db: sqlite3.Connection, changes: Iterable[Change]) -> None:

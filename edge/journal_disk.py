@@ -18,13 +18,16 @@ from typing import TypeVar
 from edge.ballast import Ballast
 from edge.journal_file import (
     BUSY_SECONDS,
+    WAITING_MAX,
     Damaged,
     JournalFailed,
+    asides,
     check_whole,
-    newest_aside,
+    drop_asides,
     prepare,
     put_aside,
     translated,
+    waiting_in,
 )
 from edge.salvage import Damage
 
@@ -40,12 +43,13 @@ class Disk:
         self.damage: str | None = None  # found while running; open_again() puts the file aside
         self.proven: dict[tuple[str, bytes], bytes] = {}  # signed documents that a damaged file could still show
         self.last_boot = 0  # of a file that was put aside
-        self._lock = threading.RLock()
+        self.waiting: list[str] = []  # names of damaged files that are still to be carried over into this one
+        self.lock = threading.RLock()  # held by whoever needs several steps in one
         self.connection = self._open_or_put_aside()
 
     def open_again(self) -> None:
         """Close and open after a failure; a damaged file is put aside and a new one begins."""
-        with self._lock:
+        with self.lock:
             self.connection.close()
             try:
                 if self.damage is not None:
@@ -56,7 +60,7 @@ class Disk:
             self.damage = None
 
     def close(self) -> None:
-        with self._lock:
+        with self.lock:
             self.connection.close()
 
     def durably(self, work: Callable[[sqlite3.Connection], Done]) -> Done:
@@ -72,7 +76,7 @@ class Disk:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
+        with self.lock:
             db = self.connection
             try:
                 db.execute("BEGIN IMMEDIATE")
@@ -87,7 +91,7 @@ class Disk:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
+        with self.lock:
             try:
                 yield self.connection
             except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -118,6 +122,7 @@ class Disk:
         try:
             self.quarantined = put_aside(self.path)
             connection = self._connect()
+            drop_asides(self.path, waiting_in(dict(connection.execute("SELECT key, value FROM meta"))))
             self._take_over(self.quarantined, connection)
         except OSError as error:
             raise JournalFailed("JOURNAL_FAILED", f"it cannot be put aside: {error.strerror}") from error
@@ -141,14 +146,27 @@ class Disk:
         connection.execute("COMMIT")
         self.proven = {(tab, key): value for tab, key, value in rows}
 
+    def _to_salvage(self) -> list[str]:
+        """Name what a journal made now has to carry over: the newest damaged one, and what that one had not yet."""
+        found = asides(self.path)
+        if not found:
+            return []
+        named = {found[-1].name, *self.waiting}
+        try:
+            damage = Damage(found[-1])
+            named.update(damage.waiting)
+            damage.close()
+        except sqlite3.Error:
+            pass  # not even the beginning can be read: what this run knew of it is named
+        return [aside.name for aside in found if aside.name in named][-WAITING_MAX:]
+
     def _connect(self) -> sqlite3.Connection:
         try:
             connection = sqlite3.connect(
                 self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=32
             )
             try:
-                aside = newest_aside(self.path)
-                prepare(connection, aside.name if aside else None)
+                prepare(connection, self._to_salvage)
             except BaseException:
                 connection.close()
                 raise

@@ -10,9 +10,10 @@ that goes back to its last version after a failed update must find a journal tha
 
 from __future__ import annotations
 
+import re
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,9 @@ from protocols.chain import ZERO_HEAD, extend
 
 SCHEMA_VERSION = 2
 OLDEST_READER = 1  # a gate of schema 1 reads and continues this file; it leaves runs and holes alone
-QUARANTINED_MAX = 3  # damaged journals kept aside for salvage
+QUARANTINED_MAX = 3  # damaged journals kept aside to be looked at, besides those that wait to be carried over
+WAITING_MAX = 8  # damaged journals that wait to be carried over; beyond, the oldest is given up
+_ASIDE = re.compile(r"[^/]+\.damaged-[0-9]{1,9}\.sqlite")
 _NO_END = 2**62
 BUSY_SECONDS = 2.0  # another process (journal export) may hold the file this long
 
@@ -85,14 +88,14 @@ class Verification:
     why: str | None = None
 
 
-def prepare(db: sqlite3.Connection, damaged: str | None = None) -> None:
-    """Make the file ready to be written; a new one remembers what it takes the place of. Raises Damaged."""
+def prepare(db: sqlite3.Connection, waiting: Callable[[], Sequence[str]] = tuple) -> None:
+    """Make the file ready to be written; a new one remembers which files wait to be carried over. Raises Damaged."""
     try:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         oldest_reader = db.execute("PRAGMA user_version").fetchone()[0]
         if oldest_reader == 0 and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-            _create(db, damaged)
+            _create(db, waiting())
             return
         (schema,) = db.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() or (None,)
         if type(schema) is not int or not 0 < oldest_reader <= schema:
@@ -107,16 +110,21 @@ def prepare(db: sqlite3.Connection, damaged: str | None = None) -> None:
         raise
 
 
-def _create(db: sqlite3.Connection, damaged: str | None) -> None:
+def _create(db: sqlite3.Connection, waiting: Sequence[str]) -> None:
     epoch = secrets.randbelow(2**32 - 1) + 1  # P-5: a new epoch when the journal is created anew
     meta: list[tuple[str, int | str]] = [("schema", SCHEMA_VERSION), ("epoch", epoch), ("boot", 0)]
-    if damaged is not None:
-        meta.append(("salvage", damaged))
+    meta += [(f"salvage-{number}" if number else "salvage", name) for number, name in enumerate(waiting)]
     db.execute("BEGIN IMMEDIATE")
     _make_tables(db)
     db.executemany("INSERT INTO meta VALUES (?, ?)", meta)
     db.execute(f"PRAGMA user_version = {OLDEST_READER}")
     db.execute("COMMIT")
+
+
+def waiting_in(meta: Mapping[str, object]) -> list[str]:
+    """Return names of the damaged files that this journal has still to carry over, oldest first."""
+    keys = sorted(key for key in meta if type(key) is str and key.startswith("salvage"))
+    return [name for key in keys if type(name := meta[key]) is str and _ASIDE.fullmatch(name)]
 
 
 def _extend(db: sqlite3.Connection) -> None:
@@ -247,27 +255,31 @@ def rows(db: sqlite3.Connection) -> Iterator[Row]:
 
 
 def put_aside(path: Path) -> Path:
-    """Move a damaged journal and its WAL aside, keeping the newest few; return where it is now."""
-    number = 1 + max((int(p.stem.rsplit("-", 1)[1]) for p in _quarantined(path)), default=0)
+    """Move a damaged journal and its WAL aside; return where it is now."""
+    number = 1 + max(map(_number_of, asides(path)), default=0)
     aside = path.with_name(f"{path.stem}.damaged-{number}.sqlite")
     for suffix in ("", "-wal", "-shm"):
         source = path.with_name(path.name + suffix)
         if source.exists():
             source.rename(aside.with_name(aside.name + suffix))
-    for old in sorted(_quarantined(path), key=lambda p: int(p.stem.rsplit("-", 1)[1]))[:-QUARANTINED_MAX]:
-        for suffix in ("", "-wal", "-shm"):
-            old.with_name(old.name + suffix).unlink(missing_ok=True)
     return aside
 
 
-def newest_aside(path: Path) -> Path | None:
-    """Return the damaged journal that was put aside last: what a journal made anew may save from."""
-    return max(_quarantined(path), key=lambda p: int(p.stem.rsplit("-", 1)[1]), default=None)
+def drop_asides(path: Path, waiting: Sequence[str]) -> None:
+    """Delete old damaged journals: all but the newest few, and those that wait to be carried over."""
+    for old in asides(path)[:-QUARANTINED_MAX]:
+        for suffix in ("", "-wal", "-shm") if old.name not in waiting else ():
+            old.with_name(old.name + suffix).unlink(missing_ok=True)
 
 
-def _quarantined(path: Path) -> list[Path]:
+def asides(path: Path) -> list[Path]:
+    """Return the damaged journals that were put aside, the newest last."""
     found = path.parent.glob(f"{path.stem}.damaged-*.sqlite")
-    return [p for p in found if p.stem.rsplit("-", 1)[1].isdigit()]
+    return sorted((aside for aside in found if _ASIDE.fullmatch(aside.name)), key=_number_of)
+
+
+def _number_of(aside: Path) -> int:
+    return int(aside.stem.rsplit("-", 1)[1])
 
 
 def is_damage(error: Exception) -> bool:

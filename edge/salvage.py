@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from edge.journal_file import BUSY_SECONDS, JournalFailed, Row
+from edge.journal_file import BUSY_SECONDS, JournalFailed, Row, waiting_in
 from protocols.chain import ZERO_HEAD, extend
 from protocols.gaps import Hole
 
@@ -103,6 +103,11 @@ class Damage:
         boot = self.meta.get("boot")
         return boot if type(boot) is int and 0 <= boot < 2**31 else 0
 
+    @property
+    def waiting(self) -> list[str]:
+        """Names of the files that it had still to carry over itself."""
+        return waiting_in(self.meta)
+
     def proven_state(self) -> list[tuple[str, bytes, bytes]]:
         """Return rows of saved state that a signature will prove."""
         return [row for tab in PROVEN for row in self._asked("SELECT tab, key, value FROM state WHERE tab = ?", tab)]
@@ -175,37 +180,37 @@ def _is_head(head: object) -> bool:
 
 
 class Salvage(threading.Thread):
-    """Carries over in its own thread. carry: takes some pieces into the journal, in one transaction; may raise
+    """Carries one file over in its own thread. carry: takes some pieces into the journal, in one transaction; may raise
     JournalFailed, and then everything is tried again later. done: everything was carried."""
 
-    def __init__(self, damaged: Path, carry: Callable[[list[Piece]], None], done: Callable[[int], None]) -> None:
+    def __init__(
+        self, damaged: Path, carry: Callable[[Salvage, list[Piece]], None], done: Callable[[Salvage], None]
+    ) -> None:
         super().__init__(name="salvage", daemon=True)
-        self._damaged, self._carry, self._done = damaged, carry, done
-        self._stopping = threading.Event()
+        self.damaged, self._carry, self._done = damaged, carry, done
+        self.stopping = threading.Event()
 
     def stop(self) -> None:
-        self._stopping.set()
+        self.stopping.set()
         if self.is_alive():
             self.join(5.0)
 
     def run(self) -> None:
-        while not self._stopping.is_set():
+        while not self.stopping.is_set():
             try:
                 self._all()
                 return
             except JournalFailed:
-                self._stopping.wait(RETRY_SECONDS)
+                self.stopping.wait(RETRY_SECONDS)
 
     def _all(self) -> None:
-        damage = Damage(self._damaged)
-        events = 0
+        damage = Damage(self.damaged)
         try:
             pieces = damage.pieces()
-            while (some := list(islice(pieces, STEP_EVENTS))) and not self._stopping.is_set():
-                self._carry(some)
-                events += sum(isinstance(piece, Row) for piece in some)
-            if not self._stopping.is_set():
-                self._done(events)
+            while (some := list(islice(pieces, STEP_EVENTS))) and not self.stopping.is_set():
+                self._carry(self, some)
+            if not self.stopping.is_set():
+                self._done(self)
         finally:
             damage.close()
 
