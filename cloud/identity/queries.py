@@ -150,12 +150,14 @@ def insert_grant(tx: Transaction, district_id: UUID, grant_id: UUID, person_id: 
 
 def cut_grant(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, school_id: UUID | None,
               class_id: UUID | None, last_day: date) -> int:
-    """End a role exactly there, on a day that may be to come. What people granted stays."""
+    """End a role exactly there, on a day that may be to come; what is to begin later never does."""
     return tx.execute(
-        "UPDATE role_grant SET period = daterange(lower(period), greatest(%(last)s::date, lower(period) + 1))"
+        "UPDATE role_grant SET period = daterange(lower(period),"
+        " greatest(%(last)s::date, lower(period) + (lower(period) <= %(last)s)::int))"
         " WHERE district_id = %(district)s AND person_id = %(person)s AND role = %(role)s AND granted_by IS NULL"
         " AND school_id IS NOT DISTINCT FROM %(school)s AND class_id IS NOT DISTINCT FROM %(class)s"
-        " AND (upper_inf(period) OR upper(period) > greatest(%(last)s::date, lower(period) + 1))",
+        " AND (upper_inf(period) OR upper(period)"
+        " > greatest(%(last)s::date, lower(period) + (lower(period) <= %(last)s)::int))",
         {"district": district_id, "person": person_id, "role": role, "school": school_id, "class": class_id,
          "last": last_day},
     ).rowcount
@@ -172,13 +174,15 @@ def end_grants(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, 
 
 def end_grants_at(tx: Transaction, district_id: UUID, person_id: UUID, role: Role, school_id: UUID | None,
                   class_id: UUID | None, last_day: date) -> int:
-    """school_id, class_id: None is any. What people granted stays."""
+    """school_id, class_id: None is any. What is to begin later never does. What people granted stays."""
     return tx.execute(
-        "UPDATE role_grant SET period = daterange(lower(period), greatest(%(last)s::date, lower(period) + 1))"
+        "UPDATE role_grant SET period = daterange(lower(period),"
+        " greatest(%(last)s::date, lower(period) + (lower(period) <= %(last)s)::int))"
         " WHERE district_id = %(district)s AND person_id = %(person)s AND role = %(role)s AND granted_by IS NULL"
         " AND (%(school)s::uuid IS NULL OR school_id = %(school)s)"
         " AND (%(class)s::uuid IS NULL OR class_id = %(class)s)"
-        " AND (upper_inf(period) OR upper(period) > greatest(%(last)s::date, lower(period) + 1))",
+        " AND (upper_inf(period) OR upper(period)"
+        " > greatest(%(last)s::date, lower(period) + (lower(period) <= %(last)s)::int))",
         {"district": district_id, "person": person_id, "role": role, "school": school_id, "class": class_id,
          "last": last_day},
     ).rowcount

@@ -267,13 +267,15 @@ def children_of_guardian(tx: Transaction, district_id: UUID, person_id: UUID, da
 
 def put_teacher(tx: Transaction, district_id: UUID, class_id: UUID, person_id: UUID, first_day: date,
                 last_day: date | None) -> bool:  # fmt: skip
-    """Cut what runs beyond last_day, then begin on the first day, or where it ended before. An empty time is none."""
+    """Cut what goes beyond last_day, then begin on the first day, or where it ended before. An empty time is none."""
     values = {"district": district_id, "class": class_id, "person": person_id, "first": first_day, "last": last_day}
     cut = tx.execute(
-        "UPDATE class_teacher SET period = daterange(lower(period), greatest(%(last)s::date, lower(period) + 1))"
+        "UPDATE class_teacher SET period = daterange(lower(period),"
+        " greatest(%(last)s::date, lower(period) + (lower(period) <= %(last)s)::int))"
         " WHERE district_id = %(district)s AND class_id = %(class)s AND person_id = %(person)s"
         " AND %(last)s::date IS NOT NULL"
-        " AND (upper_inf(period) OR upper(period) > greatest(%(last)s::date, lower(period) + 1))", values,
+        " AND (upper_inf(period) OR upper(period)"
+        " > greatest(%(last)s::date, lower(period) + (lower(period) <= %(last)s)::int))", values,
     ).rowcount  # fmt: skip
     begun = tx.execute(
         "INSERT INTO class_teacher (district_id, class_id, person_id, period)"

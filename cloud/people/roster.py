@@ -152,11 +152,13 @@ def end_enrolments(
 
 
 def end_teachers(tx: Transaction, district_id: UUID, person_id: UUID, class_id: UUID, today: date) -> int:
-    """End a teacher's appointment to a class; return how many ended. today: excluded."""
+    """End a teacher's appointment to a class; return how many ended. today: excluded. What is to begin never does."""
     return tx.execute(
-        """UPDATE class_teacher SET period = daterange(lower(period), greatest(%(today)s::date, lower(period) + 1))
+        """UPDATE class_teacher SET period = daterange(lower(period), greatest(
+                  %(today)s::date, lower(period) + (lower(period) <= %(today)s)::int))
            WHERE district_id = %(district)s AND person_id = %(person)s AND class_id = %(class)s
-             AND (upper_inf(period) OR upper(period) > greatest(%(today)s::date, lower(period) + 1))""",
+             AND (upper_inf(period) OR upper(period) > greatest(
+                  %(today)s::date, lower(period) + (lower(period) <= %(today)s)::int))""",
         {"district": district_id, "person": person_id, "class": class_id, "today": today},
     ).rowcount  # fmt: skip
 

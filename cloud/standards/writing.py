@@ -272,10 +272,8 @@ class Writing:
         school_id = school.id if school else None
         if said.is_gone or (last and last <= today):
             if not self._is_said_otherwise(said, person_id):
-                # A head was it until there is another one; anybody else until the day that the source says.
-                day = today if role is Role.HEAD else min(today, last or today)
                 self._ended(said, identity.end_role_at(
-                    self.tx, self.district_id, person_id, role, day, school_id=school_id
+                    self.tx, self.district_id, person_id, role, today, school_id=school_id
                 ))  # fmt: skip
             return
         if identity.was_taken_away(self.tx, self.district_id, person_id, role, school_id):
@@ -309,9 +307,8 @@ class Writing:
         today, last = self._today(school), last_day_of(said.fields)
         if said.is_gone or (last and last <= today):
             if not self._is_said_otherwise(said, person_id):
-                day = min(today, last or today)
-                identity.end_role_at(self.tx, self.district_id, person_id, Role.TEACHER, day, class_id=there.id)
-                self._ended(said, known.end_teachers(self.tx, self.district_id, person_id, there.id, day))
+                identity.end_role_at(self.tx, self.district_id, person_id, Role.TEACHER, today, class_id=there.id)
+                self._ended(said, known.end_teachers(self.tx, self.district_id, person_id, there.id, today))
             return
         if identity.was_taken_away(self.tx, self.district_id, person_id, Role.TEACHER, school.id):
             self._keep(said, {"role": ("", "teacher")})

@@ -115,6 +115,30 @@ def test_a_role_and_a_class_of_a_teacher_end_on_the_day_that_the_set_says_and_fo
     assert region.one("SELECT count(*) FROM role_grant WHERE role = 'head' AND upper_inf(period)") == 1
 
 
+def test_an_end_that_is_said_too_late_leaves_the_days_that_were_held(region: Region) -> None:
+    region.imported()
+    region.change("roles", "role-teacher-1", endDate=days(-30))
+    region.change("enrollments", "enrollment-suns-teacher", endDate=days(-30))
+    region.imported(at=NOW + timedelta(days=8))
+    assert ends_of(region, "teacher") == [(date.fromisoformat(days(8)),)]
+    assert region.asked("SELECT upper(period) FROM class_teacher") == [(date.fromisoformat(days(8)),)]
+
+
+@pytest.mark.parametrize("end", [days(20), "deleted"])
+def test_a_role_that_was_prolonged_and_ends_earlier_comes_back_on_no_later_day(region: Region, end: str) -> None:
+    rows = (("roles", "role-teacher-1"), ("enrollments", "enrollment-suns-teacher"))
+    for last in (days(50), days(200)):
+        for name, key in rows:
+            region.change(name, key, endDate=last)
+        region.imported()
+    for name, key in rows:
+        region.change(name, key, **({"status": "tobedeleted"} if end == "deleted" else {"endDate": end}))
+    region.imported()
+    for table in ("role_grant WHERE role = 'teacher' AND", "class_teacher WHERE"):
+        assert region.asked(f"SELECT period FROM {table} upper(period) > '{days(20)}'") == []
+        assert region.one(f"SELECT count(*) FROM {table} period @> '{days(-1)}'::date")
+
+
 def test_what_the_set_ended_today_and_says_again_today_goes_on(region: Region) -> None:
     region.imported()
     region.change("roles", "role-teacher-1", status="tobedeleted")
