@@ -1,7 +1,8 @@
 """What a gate without a name asks over HTTPS: to be one, and whether it is.
 
-Responsible for: JSON in and out, the bound of tries an address, one transaction a step. Not responsible for: the rules
-(claims.py). Nobody signs in here: a claim proves its own keys, and an operator who stands before the gate decides.
+Responsible for: JSON in and out, the bounds of an address (tries, claims that wait), one transaction a step. Not
+responsible for: the rules (claims.py). Nobody signs in here: a claim proves its own keys, and an operator who stands
+before the gate decides.
 """
 
 from typing import Any
@@ -11,7 +12,7 @@ from fastapi import APIRouter, Request
 
 from cloud.config import Settings
 from cloud.fleet import authority, claims
-from cloud.identity.tries import Kind, address_of, allow
+from cloud.identity.tries import Kind, address_of, allow, forgive
 from cloud.kit import clock
 from cloud.kit.db import Database
 from cloud.kit.errors import Refused
@@ -34,6 +35,8 @@ def claim(request: Request, database: Db, settings: Configured, district: str, s
     district_id = _district(database, district)
     with database.tenant(district_id) as tx:
         made = claims.claim(tx, district_id, district, said, settings.secret, now)
+        if not allow(tx, settings.secret, *_taken_from(request), now):
+            raise Refused("TOO_MANY")  # nothing is kept of it, neither claim nor count
     return {"claim": str(made.id), "token": made.token, "expires_at": made.expires_at.isoformat(),
             "fingerprint": made.fingerprint}  # fmt: skip
 
@@ -48,7 +51,17 @@ def told(request: Request, database: Db, settings: Configured, district: str, cl
         raise claims.ClaimRefused("CLAIM_UNKNOWN")
     with database.tenant(district_id) as tx:
         answer = claims.told(tx, district_id, claim_id, token, now)
+        if answer["state"] == "approved":
+            forgive(tx, settings.secret, [_taken_from(request)])
     return {**answer, **_files(settings)} if answer["state"] == "approved" else answer
+
+
+def _taken_from(request: Request) -> tuple[Kind, str]:
+    """Return the counter of claims that an address has waiting: a window of tries is as long as a claim lives.
+
+    30, as letters are: a van full of gates behind one line, and far from what fills a district (claims.WAITING_MAX).
+    """
+    return Kind.LETTER, f"claim taken {address_of(request)}"
 
 
 def _district(database: Database, slug: str) -> UUID:

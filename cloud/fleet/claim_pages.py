@@ -34,6 +34,7 @@ def claim_page(request: Request, actor: FleetSure, database: Db, settings: Confi
     """Ask for the words, or show the gate that shows them. A scanned code brings them along."""
     require(actor, Action.CHANGE_GATES, Thing(actor.district_id))
     form = Form({"code": [code]} if code else None)
+    _count(database, settings.secret, actor, code)
     return _drawn(request, actor, database, settings.secret, form)
 
 
@@ -41,6 +42,7 @@ def claim_page(request: Request, actor: FleetSure, database: Db, settings: Confi
 def approve(request: Request, actor: FleetSure, database: Db, settings: Configured, form: SentForm) -> Response:
     """Give the gate its number, site and name."""
     require(actor, Action.CHANGE_GATES, Thing(actor.district_id))
+    _count(database, settings.secret, actor, form.typed("code"))
     site, gate = form.number("site", FIRST_NUMBER, NUMBER_MAX), form.number("gate", FIRST_NUMBER, NUMBER_MAX)
     name = form.name("name")
     if not form.ticked("same"):
@@ -56,6 +58,7 @@ def approve(request: Request, actor: FleetSure, database: Db, settings: Configur
     except (claims.ClaimRefused, GateRefused) as refused:
         form.refuse("gate" if isinstance(refused, GateRefused) else "form", refused.answer.message)
         return _drawn(request, actor, database, settings.secret, form, refused.answer.status)
+    _forgive(database, settings.secret, actor)
     return RedirectResponse("/fleet/gates", status_code=303)
 
 
@@ -63,6 +66,7 @@ def approve(request: Request, actor: FleetSure, database: Db, settings: Configur
 def refuse(request: Request, actor: FleetSure, database: Db, settings: Configured, form: SentForm) -> Response:
     """Say no to the gate that shows these words."""
     require(actor, Action.CHANGE_GATES, Thing(actor.district_id))
+    _count(database, settings.secret, actor, form.typed("code"))
     try:
         with database.tenant(actor.district_id) as tx:
             claims.refuse(tx, actor.district_id, form.typed("code"), secret=settings.secret, by=actor.person_id,
@@ -70,18 +74,33 @@ def refuse(request: Request, actor: FleetSure, database: Db, settings: Configure
     except claims.ClaimRefused as refused:
         form.refuse("form", refused.answer.message)
         return _drawn(request, actor, database, settings.secret, form, refused.answer.status)
+    _forgive(database, settings.secret, actor)
     return RedirectResponse("/fleet/gates", status_code=303)
+
+
+def _count(database: Database, secret: bytes, actor: Actor, words: str) -> None:
+    """Count words for this login, before anything is done or told about them. Raises Refused("TOO_MANY")."""
+    with database.untenanted() as tx:
+        allowed = not words or allow(tx, secret, *_tries_of(actor), clock.now())
+    if not allowed:
+        raise Refused("TOO_MANY")
+
+
+def _forgive(database: Database, secret: bytes, actor: Actor) -> None:
+    """The words were a gate's."""
+    with database.untenanted() as tx:
+        forgive(tx, secret, [_tries_of(actor)])
+
+
+def _tries_of(actor: Actor) -> tuple[Kind, str]:
+    return Kind.ACCOUNT, f"claim code {actor.login_id}"
 
 
 def _drawn(
     request: Request, actor: Actor, database: Database, secret: bytes, form: Form, status: int = 200
 ) -> Response:
-    """Draw the page. A wrong code counts for this login; the right one is forgiven."""
+    """Draw the page. Words were counted for this login; the right ones are forgiven."""
     found, words = None, form.typed("code")
-    counted = (Kind.ACCOUNT, f"claim code {actor.login_id}")
-    with database.untenanted() as tx:
-        if words and not allow(tx, secret, *counted, clock.now()):
-            raise Refused("TOO_MANY")
     with database.tenant(actor.district_id) as tx:
         sites = claims.sites(tx, actor.district_id)
         try:
@@ -90,8 +109,7 @@ def _drawn(
             form.refuse("code", refused.answer.message)
             status = max(status, refused.answer.status)
     if found:
-        with database.untenanted() as tx:
-            forgive(tx, secret, [counted])
+        _forgive(database, secret, actor)
     told: dict[str, Any] = {"actor": actor, "form": form, "found": found,
                             "site_options": [(one.number, one.name) for one in sites]}  # fmt: skip
     return page(request, "fleet/claim.html", reader_of(request, actor.language), status=status, **told)

@@ -33,7 +33,7 @@ from protocols.claims import (
 )
 from protocols.cose import is_valid_ed25519
 
-WAITING_MAX = 20  # claims of a district at once: an electrician with a van full of gates, and no stranger's flood
+WAITING_MAX = 100  # claims of a district at once: three vans full of gates; one address has 30 at most (api.py)
 
 
 class ClaimRefused(Refused):

@@ -1,5 +1,6 @@
 """A gate asks for a name, an operator who stands before it gives it one; everything else is refused, with its code."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,15 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from fastapi.testclient import TestClient
 
+from cloud.app import create_app
+from cloud.config import Settings
 from cloud.fleet import authority, certificates, claims
 from cloud.fleet import service as fleet
+from cloud.kit import clock
 from cloud.kit.db import Database, RuleBroken
+from cloud.passes.keys import init_keys
 from tests.cast import NOW, Cast, a_district
 from tests.claimants import Claimant
 from tests.conftest import Clone
@@ -34,11 +40,11 @@ def claimed(database: Database, cast: Cast, gate: Claimant, now: datetime = NOW,
 
 def approved(
     database: Database, district: UUID, gate: Claimant, number: int = 21, *, site: int = 101, now: datetime = LATER,
-    seen: str = "", code: str = "",
+    seen: str = "", code: str = "", secret: bytes = SECRET,
 ) -> None:  # fmt: skip
     with database.tenant(district) as tx:
         claims.approve(tx, district, code or gate.code, seen or gate.fingerprint, site=site, gate=number,
-                       name="main door", secret=SECRET, by=None, now=now)  # fmt: skip
+                       name="main door", secret=secret, by=None, now=now)  # fmt: skip
 
 
 def refused(act: Any, *arguments: Any, **named: Any) -> tuple[str, tuple[str, str]]:
@@ -155,6 +161,39 @@ def test_a_district_has_a_bound_of_gates_that_wait(database: Database, cast: Cas
         claimed(database, cast, Claimant(f"moon-river-lamp-w{number}", tls=tls))
     assert refused(claimed, database, cast, Claimant()) == ("CLAIMS_FULL", BY_CODE)
     claimed(database, cast, Claimant(tls=tls), NOW + timedelta(seconds=900))
+
+
+def test_one_address_cannot_fill_a_district_and_what_was_approved_counts_no_more(
+    database: Database, cast: Cast, settings: Settings, tmp_path: Path
+) -> None:
+    keys, ca = tmp_path / "keys", tmp_path / "ca"
+    init_keys(tmp_path / "root", keys, int(clock.now().timestamp()))
+    for kind in (authority.GATES, authority.SERVICES):
+        authority.init(ca, kind, clock.now())
+    app = create_app(replace(settings, keys_dir=keys, ca_dir=ca, gates_broker_url="mqtts://127.0.0.1:1"))
+    tls = Claimant().tls
+
+    def post(number: int, client: TestClient) -> tuple[Claimant, Any]:
+        gate = Claimant(f"moon-river-lamp-w{number}", tls=tls if number else Claimant().tls)
+        return gate, client.post("/api/gates/demo/claims", json=gate.said())
+
+    with TestClient(app, client=("203.0.113.9", 1)) as here, TestClient(app, client=("203.0.113.10", 1)) as there:
+        first, answer = post(0, here)
+        codes = [post(number, here)[1].status_code for number in range(1, 40)]
+        taken = codes.count(201) + 1
+        assert taken * 2 - 1 < claims.WAITING_MAX, "nor can two windows of a quarter of an hour, one after the other"
+        assert codes == [201] * (taken - 1) + [429] * (40 - taken) and taken >= 20, "a van full of gates"
+        with database.tenant(cast.district) as tx:
+            assert len(claims.waiting(tx, cast.district, clock.now())) == taken, "one that was refused leaves no row"
+        assert post(50, there)[1].status_code == 201
+        approved(database, cast.district, first, secret=settings.secret, now=clock.now())
+        with database.tenant(cast.district) as tx:
+            certificates.sign_waiting(tx, cast.district, authority.signing(ca, authority.GATES), clock.now())
+        made = answer.json()
+        told = here.get(f"/api/gates/demo/claims/{made['claim']}",
+                        headers={"authorization": f"Bearer {made['token']}"}).json()  # fmt: skip
+        assert told["state"] == "approved"
+        assert [post(number, here)[1].status_code for number in (60, 61)] == [201, 429]
 
 
 def rsa_request() -> str:

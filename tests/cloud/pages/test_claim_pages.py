@@ -69,6 +69,18 @@ def test_words_are_guessed_ten_times_and_no_more(house: House) -> None:
     assert codes == [404] * guessed + [429] * (11 - guessed) and 8 <= guessed <= 10
 
 
+def test_who_guessed_too_often_approves_and_refuses_nothing_though_the_words_are_right(house: House) -> None:
+    gate = Claimant("yew-river-lamp-otter")
+    made = claimed(house.client, gate).json()
+    wrong = {"code": "fir-river-lamp-otter"}
+    told = [house.post("/fleet/claim/refuse", "operator", "fleet", data=wrong).status_code for _ in range(12)]
+    assert set(told) <= {404, 429} and told[-1] == 429, "a guess by this form counts too"
+    right = {**SAME, "code": gate.code, "fingerprint": gate.fingerprint, "gate": "22"}
+    for path in ("/fleet/claim/approve", "/fleet/claim/refuse"):
+        assert house.post(path, "operator", "fleet", data=right).status_code == 429
+    assert asked(house.client, made).json() == {"state": "waiting"}
+
+
 def test_a_claim_that_cannot_be_is_answered_with_its_code_and_never_with_a_500(house: House) -> None:
     client, gate = house.client, Claimant("elm-river-lamp-otter")
     assert claimed(client, gate, "nowhere").json()["code"] == "CLAIM_DISTRICT"
