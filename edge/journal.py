@@ -139,12 +139,14 @@ class Journal:
         where only the last sync failed, SQLite finds them whole, and the door did not open. Raises JournalFailed while
         that cannot be.
         """
+        with self._disk.lock:
+            self._recover()
+
+    def _recover(self) -> None:
         epoch, next_seq = self.epoch, self._next_seq
         self._salvaging.pause()
         self._disk.open_again()
-        self._disk.durably(
-            lambda db: db.execute("DELETE FROM events WHERE epoch = ? AND seq >= ?", (epoch, next_seq)).rowcount
-        )
+        self._disk.durably(lambda db: _take_out(db, epoch, next_seq))
         self._continue()
         self._disk.durably(
             lambda db: db.execute(
@@ -241,6 +243,10 @@ class Journal:
 
     def mark_receipted(self, epoch: int, upto: int, head: bytes, at: int) -> Marked:
         """Mark all events up to `upto`, only where our own head there is the receipt's. at: UTC seconds, its own."""
+        with self._disk.lock:  # else recover() could put another ledger between the check and the mark
+            return self._mark_checked(epoch, upto, head, at)
+
+    def _mark_checked(self, epoch: int, upto: int, head: bytes, at: int) -> Marked:
         own = epoch == self.epoch
         if own and not 0 <= upto < self._next_seq:
             return Marked.UNKNOWN_SEQ
@@ -280,9 +286,12 @@ class Journal:
 
         What was dropped for its age or the bound is told as a hole. For a cloud that was restored from a backup (P46).
         """
+        with self._disk.lock:
+            return self._let_go_up_again(from_seq)
+
+    def _let_go_up_again(self, from_seq: int) -> int:
         from_seq = max(0, min(from_seq, self._next_seq))
         base, base_head = self._base
-
         dropped = from_seq < base and from_seq <= self._receipted_upto
 
         def work(db: sqlite3.Connection) -> int:
@@ -444,6 +453,14 @@ def open_journal(path: Path, bytes_max: int = JOURNAL_BYTES_MAX, *, ballast: boo
     except BaseException:
         os.close(lock_fd)
         raise
+
+
+def _take_out(db: sqlite3.Connection, epoch: int, from_seq: int) -> None:
+    """Take out events from a seq on; a hole that one of them told is told again."""
+    db.execute("DELETE FROM events WHERE epoch = ? AND seq >= ?", (epoch, from_seq))
+    db.execute(
+        "UPDATE holes SET told_epoch = NULL, told_seq = NULL WHERE told_epoch = ? AND told_seq >= ?", (epoch, from_seq)
+    )
 
 
 def _write_changes(db: sqlite3.Connection, changes: Iterable[Change]) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from edge.journal import Journal, open_journal
 from edge.journal_file import reading, rows, verify_chain
 from edge.ledger import Ledger
 from protocols.events import Clock, Detail, Event, Kind
+from protocols.gaps import Hole
 from protocols.reasons import Reason
 
 NOW = 1_800_000_000
@@ -159,6 +161,60 @@ def test_what_was_dropped_before_a_resync_is_told_as_a_hole_from_a_new_epoch(tmp
     assert (hole.epoch, hole.first, hole.next, hole.head) == (epoch, 2, 6, head)
     assert [entry.seq for entry in journal.pending(-1, 64, epoch)] == [6, 7, 8, 9]
     journal.close()
+
+
+def test_a_receipt_that_comes_while_the_journal_is_opened_again_moves_no_other_ledgers_window(tmp_path: Path) -> None:
+    """What the first ledger had receipted says nothing of the one that takes its place: its first events go up."""
+    journal = open_journal(tmp_path / "journal.sqlite")
+    journal.commit([an_event(n) for n in range(10)], [], NOW)
+    journal.distrust("its bytes and its head disagree")
+    recovery = threading.Thread(target=journal.recover)
+
+    class Slow(int):
+        """A moment whose comparison lets the other thread go first, where nothing keeps it out."""
+
+        def __gt__(self, other: int) -> bool:
+            if recovery.ident is None:
+                recovery.start()
+            recovery.join(0.5)
+            return int(self) > other
+
+    epoch = journal.epoch
+    journal.mark_receipted(epoch, 9, journal.head, Slow(NOW))
+    recovery.join()
+    assert journal.epoch != epoch
+    journal.commit([an_event(99)], [], NOW)
+    assert (journal.receipted_upto, [entry.seq for entry in journal.pending(-1, 64)]) == (-1, [0])
+    journal.close()
+
+
+def test_a_gap_whose_commit_failed_has_told_no_hole(tmp_path: Path) -> None:
+    """Only the last sync failed: SQLite finds the commit whole, the gate takes it out, and the hole is told again."""
+    journal = open_journal(tmp_path / "journal.sqlite")
+    hole = Hole(5, 2, 6, bytes(32), NOW)
+    with sqlite3.connect(journal.path) as db:
+        db.execute("INSERT INTO holes (epoch, first_seq, next_seq, head, since) VALUES (?, ?, ?, ?, ?)", hole_row(hole))
+    db.close()
+    journal.commit([an_event(0)], [], NOW)
+    before = journal._next_seq, journal._head
+    journal.commit([a_gap_of(hole)], [], NOW)
+    journal._next_seq, journal._head = before  # as the failed sync leaves it
+    assert journal.untold() == []
+    journal.recover()
+    assert journal.next_seq == 1
+    assert journal.untold() == [hole]
+    journal.commit([a_gap_of(hole)], [], NOW)
+    journal.recover()
+    assert journal.untold() == [], "what is on the disk and was told stays told"
+    journal.close()
+
+
+def hole_row(hole: Hole) -> tuple:
+    return (hole.epoch, hole.first, hole.next, hole.head, hole.since)
+
+
+def a_gap_of(hole: Hole) -> Event:
+    return Event(NOW * 1000, 1, 1, Clock.NTP, Kind.GAP, {Detail.HOLE: hole.told()})
 
 
 def _salvaged(journal: Journal) -> None:
