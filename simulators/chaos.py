@@ -13,7 +13,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from protocols import topics
-from simulators.chaos_faults import Ground, begin, mount_small_disk, touched, unmount
+from simulators.chaos_faults import Ground, begin, bring_back, mount_small_disk, touched, unmount
 from simulators.chaos_plan import KINDS, LONG, QUICK, SHIM_KINDS, Fault, from_lines, plan, to_lines
+from simulators.clock import monotonic_ns
 from simulators.crowd import Crowd
 from simulators.district import Sizes, gate_numbers
-from simulators.evidence import Findings, Lookout, Scales, facts_heard, judge
+from simulators.evidence import Findings, Lookout, Scales, answered_since, facts_heard, judge
 from simulators.outsider import Outsider
 from simulators.parts import Part, gate_status
 from simulators.processes import WorldFault, free_port, wait_until
@@ -39,6 +40,7 @@ AT_ONCE = 3  # faults that may last at the same time
 DRAIN_SECONDS_MAX = 10.0
 DRAIN_SECONDS_AWAITED = 120.0
 WELL_SECONDS_MAX = 90.0
+ANSWERED_SECONDS_AWAITED = 90.0  # somebody comes to each gate every three seconds, at a loaded machine every ten
 WARM_UP_SECONDS = 2.0  # families come and are stored before the first fault
 MEMORY_MB_MAX = 600.0  # of one part and its children; a gate has 130, a web process 150
 STORM_RATIO_MAX = 2.0
@@ -47,6 +49,12 @@ STORM_QUICK_MS = 1_000.0  # the same in CI, where other tests have the processor
 DOCUMENTS_SECONDS_MAX = 10.0  # until the cloud has put right what somebody retained in their place
 FAMILIES = 14  # a gate: each comes again after some twenty seconds
 TIMELINE, PLAYED = "timeline.jsonl", "played.jsonl"
+
+MUST_BE_ZERO = (
+    "lost", "duplicates", "phantoms", "other_bytes", "out_of_order", "unreceipted", "unwritten_openings",
+    "wrong_receipts", "documents_missing",
+)  # fmt: skip
+MUST_HAPPEN = ("arrivals", "decided", "openings", "receipts", "rss_max_mb")
 
 Tell = Callable[[str], None]
 
@@ -75,6 +83,7 @@ class Run:
     played: list[dict[str, Any]] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     locks: dict[str, threading.Lock] = field(default_factory=dict)
+    answered: dict[int, int] = field(default_factory=dict)  # by gate, adults who came after the last fault
     began: float = 0.0
 
 
@@ -101,9 +110,12 @@ def run_chaos(wanted: Wanted, tell: Tell = lambda _words: None) -> dict[str, Any
         try:
             time.sleep(WARM_UP_SECONDS)
             _play(run, ground, timeline)
+            mended_ns = monotonic_ns()
             drain_s = _drained_after(run)
+            _hear_each_gate(run, crowd, mended_ns)
         finally:
             crowd.stop()
+        _make_well(run, ground)
         _settle(run)
         missing = _missing_documents(run, ground)
         records = {run.stack.gate_number(part): ground.witness(part) for part in run.stack.gates}
@@ -117,14 +129,17 @@ def run_chaos(wanted: Wanted, tell: Tell = lambda _words: None) -> dict[str, Any
 
 def problems_of(summary: dict[str, Any]) -> list[str]:
     """Return in words what did not hold; empty when all did."""
-    zeros = ("lost", "duplicates", "phantoms", "other_bytes", "out_of_order", "unreceipted", "unwritten_openings",
-             "wrong_receipts", "documents_missing")  # fmt: skip
-    problems = [f"{name} {summary[name]}" for name in zeros if summary[name]]
+    problems = [f"{name} {summary[name]}" for name in MUST_BE_ZERO if summary[name]]
+    problems += [f"{name} 0: it did not happen" for name in MUST_HAPPEN if not summary[name]]
+    silent = [gate for gate, answers in summary["answered_after"].items() if not answers]
+    problems += [f"{gate} answered nobody after the last fault" for gate in silent]
     if summary["drain_s"] > DRAIN_SECONDS_MAX:
         problems.append(f"the outboxes were empty only {summary['drain_s']} s after the last fault")
     if summary["rss_max_mb"] > MEMORY_MB_MAX:
         problems.append(f"a part held {summary['rss_max_mb']} MB")
     for storm in summary["storms"]:
+        if not storm["sent"]:
+            problems.append("a storm sent nothing")
         late, free = storm["others_p99_ms"], STORM_QUICK_MS if summary["quick"] else STORM_FREE_MS
         if late > max(free, STORM_RATIO_MAX * storm["others_p99_ms_before"]):
             problems.append(f"in a storm others waited {late} ms, before {storm['others_p99_ms_before']} ms")
@@ -233,6 +248,8 @@ def _one(run: Run, ground: Ground, fault: Fault) -> None:
         row = asdict(fault) | {"began_s": round(time.monotonic() - run.began, 2)}
         run.tell(f"{fault.number:3d} {fault.kind} {fault.part} {fault.how}".rstrip())
         try:
+            for name in touched(fault):
+                bring_back(ground, name, run.troubles)
             mend = begin(ground, fault)
             try:
                 if fault.kind not in ("poison", "oversized", "forged_receipts", "storm"):
@@ -245,12 +262,10 @@ def _one(run: Run, ground: Ground, fault: Fault) -> None:
 
 
 def _make_well(run: Run, ground: Ground) -> None:
-    """Return when every part lives and answers. One that died of something else than our kill is trouble."""
-    for part in run.stack.parts.values():
+    """Return when every part lives and answers; one that does not is trouble."""
+    for name, part in run.stack.parts.items():
         try:
-            if not part.is_alive():
-                run.troubles.append(f"{part.name} was dead though nobody killed it")
-                ground.start(part)
+            bring_back(ground, name, run.troubles)
             wait_until(part.is_well, WELL_SECONDS_MAX, f"{part.name} does not get well", f"Read {part.log}.", pause=0.1)
         except WorldFault as fault:
             run.troubles.append(str(fault))
@@ -271,6 +286,23 @@ def _drained_after(run: Run) -> float:
     if waiting:
         run.troubles.append(f"never drained: {', '.join(waiting)}")
     return time.monotonic() - began
+
+
+def _hear_each_gate(run: Run, crowd: Crowd, since_ns: int) -> None:
+    """Return when each gate answered somebody who came since then, or time is up; who no longer comes is trouble."""
+    numbers, until = [house.number for house in crowd.houses], time.monotonic() + ANSWERED_SECONDS_AWAITED
+    while True:
+        run.answered = answered_since(list(crowd.arrivals), numbers, since_ns)
+        if all(run.answered.values()) or time.monotonic() > until:
+            break
+        time.sleep(0.2)
+    run.troubles += ended_threads(numbers, [thread.name for thread in threading.enumerate()])
+
+
+def ended_threads(gates: Iterable[int], alive: Collection[str]) -> list[str]:
+    """Return in words which threads of the crowd ended before its end. alive: the names of those that live."""
+    expected = [f"{name}-{gate}" for gate in gates for name in ("spot", "stream")]
+    return [f"the crowd's thread {name} ended by itself" for name in expected if name not in alive]
 
 
 def _settle(run: Run) -> None:
@@ -302,12 +334,14 @@ def _summary(
         "quick": run.wanted.quick,
         "by_kind": dict(sorted(Counter(fault.kind for fault in timeline).items())),
         "arrivals": arrivals,
+        "answered_after": {f"gate-{gate}": answers for gate, answers in run.answered.items()},
         **{name: value for name, value in counted.items() if name != "details"},
         "rss_max_mb": round(max(scales.most_mb.values(), default=0.0), 1),
         "rss_mb": {name: round(most, 1) for name, most in sorted(scales.most_mb.items())},
         "storms": ground.storms,
         "line": dict(run.proxy.counts),
         "points": dict(ground.counts),
+        "ended_by_design": ground.ended_by_design,
         "left_out": [kind for kind in run.wanted.kinds if kind in SHIM_KINDS and not compiler()],
         "details": counted["details"],
         "troubles": run.troubles,

@@ -21,15 +21,19 @@ from simulators.clock import now
 from simulators.evidence import Lookout, descendants, percentile
 from simulators.morning import gate_events
 from simulators.outsider import Outsider, Place
-from simulators.parts import Part
-from simulators.processes import ProcessId, WorldFault, end, identify, wait_until
+from simulators.parts import Part, gate_status
+from simulators.processes import ProcessId, WorldFault, end, identify, tail, wait_until
 from simulators.proxy import FAIR, Proxy, Weather
 from simulators.shim import DISK_FAILS, DISK_FULL, Orders, Shim
 from simulators.stack import Stack
 from simulators.witness import arm, disarm
 
 POINT_SECONDS_MAX = 6.0  # and twice the fault's own: a point not reached by then is given up for a plain kill -9
-ENDED_SECONDS = 0.5  # a gate that found its disk broken when it started has ended by then
+ENDED_OR_SERVED_SECONDS_MAX = 90.0  # a gate that was starting while its disk was broken has ended by then, or answers
+BROKEN_DISK_KINDS = ("failing_disk", "full_disk")  # of these, and of no others, a gate may end by itself
+JOURNAL_WORDS = "JOURNAL_"  # how the log of such a gate ends
+DATABASE_AWAY_WORDS = "the database cannot be reached"  # the pages, started while their database is killed or hangs
+LAST_LINES = 3
 CUT_AFTER_PACKETS_MAX = 6
 SMALL_DISK_BYTES = 64 * 1024 * 1024
 FILL_BYTES = 1024 * 1024
@@ -47,6 +51,7 @@ class Ground:
         self.small_disks: dict[str, Path] = {}
         self.counts: Counter[str] = Counter()
         self.storms: list[dict[str, Any]] = []
+        self.ended_by_design: list[str] = []  # each with the last words of its log
         self._starting = threading.Lock()
         self._sites = {gate["gate"]: school["site"] for school in stack.district["schools"] for gate in school["gates"]}
 
@@ -80,7 +85,7 @@ def touched(fault: Fault) -> list[str]:
 
 
 def begin(ground: Ground, fault: Fault) -> Mend:
-    """Do the fault; return how it is mended. Raises WorldFault where the world does not allow it."""
+    """Do the fault; return how it is mended. Both raise WorldFault: the world does not allow it, a part died of it."""
     return BREAKERS[fault.kind](ground, fault)
 
 
@@ -123,22 +128,36 @@ def _kill(ground: Ground, fault: Fault) -> Mend:
 
 
 def _kill_at(ground: Ground, fault: Fault) -> Mend:
-    """Let the part die at a named point; where nothing brings it there in time, kill it as it is."""
-    part = ground.stack.parts[fault.part]
+    """Let the part die at a named point; where nothing brings it there in time, kill it as it is.
+
+    Raises WorldFault where it died before it came to the point: of something else.
+    """
+    part, struck = ground.stack.parts[fault.part], threading.Event()
     process = part.process
+
+    def strike() -> None:
+        struck.set()
+        process.signal(signal.SIGKILL)
+
     if fault.how == "segment":
-        ground.lookout.on_segment = lambda: process.signal(signal.SIGKILL)
+        ground.lookout.on_segment = strike
     else:
         arm(ground.witness(part), fault.how)
-    try:
-        wait_until(lambda: not part.is_alive(), POINT_SECONDS_MAX + 2 * fault.seconds, "")
-        ground.counts["points_reached"] += 1
-    except WorldFault:
-        ground.counts["points_missed"] += 1
+    has_died = _dies_within(part, POINT_SECONDS_MAX + 2 * fault.seconds)
     ground.lookout.on_segment = None
-    disarm(ground.witness(part))
+    is_reached = struck.is_set() if fault.how == "segment" else not disarm(ground.witness(part))
+    ground.counts["points_reached" if is_reached else "points_missed"] += 1
     end(process, polite=signal.SIGKILL)
+    if has_died and not is_reached:
+        raise WorldFault(started_again(ground, part))
     return lambda: ground.start(part)
+
+
+def _dies_within(part: Part, seconds: float) -> bool:
+    try:
+        return wait_until(lambda: not part.is_alive(), seconds, "")
+    except WorldFault:
+        return False
 
 
 def _hang(ground: Ground, fault: Fault) -> Mend:
@@ -168,23 +187,62 @@ def _forget(ground: Ground, fault: Fault) -> Mend:
 
 
 def _order(ground: Ground, fault: Fault, orders: Orders) -> Mend:
-    shim = ground.shims[fault.part]
+    shim, ran = ground.shims[fault.part], _is_served(ground, fault)
     shim.order(orders)
 
     def mend() -> None:
         shim.mend()
-        _keep(ground, fault)
+        _look_after(ground, fault, ran)
 
     return mend
 
 
-def _keep(ground: Ground, fault: Fault) -> None:
-    """Start a gate again that was started on a broken disk, and so ended: systemd would (docs/faults.md)."""
+def _is_served(ground: Ground, fault: Fault) -> bool:
+    """Return whether the gate answers: then its journal is open, and it is not starting any more."""
+    return bool(gate_status(ground.stack.parts[fault.part].url))
+
+
+def _look_after(ground: Ground, fault: Fault, ran: bool) -> None:
+    """Start a gate again that ended meanwhile, as systemd would. Raises WorldFault where that is not by design.
+
+    By design a gate ends whose journal cannot be opened, and says so; one that was starting on a full disk
+    (not `ran`) may have had no room to say it. A clock that jumps and a disk that is only slow end no gate.
+    """
     part = ground.stack.parts[fault.part]
-    time.sleep(ENDED_SECONDS)
-    if not part.is_alive():
-        ground.counts["ended_on_a_broken_disk"] += 1
-        ground.start(part)
+    if fault.kind in BROKEN_DISK_KINDS:
+        wait_until(
+            lambda: not part.is_alive() or _is_served(ground, fault),
+            ENDED_OR_SERVED_SECONDS_MAX,
+            f"{part.name} neither ends nor answers since its disk is whole again",
+            f"Read {part.log}.",
+        )
+    if part.is_alive():
+        return
+    says_why = tail(Path(part.log), 1).startswith(JOURNAL_WORDS)
+    died = started_again(ground, part)
+    if fault.kind not in BROKEN_DISK_KINDS or not (says_why or fault.kind == "full_disk" and not ran):
+        raise WorldFault(died)
+    ground.ended_by_design.append(f"fault {fault.number} ({fault.kind} {fault.part}): {died}")
+
+
+def bring_back(ground: Ground, name: str, troubles: list[str]) -> None:
+    """Start a part again that died of no fault of ours, which is trouble. A line is no part.
+
+    By design the pages end, and say so, that were started while their database was away; who keeps them starts them.
+    """
+    part = ground.stack.parts.get(name)
+    if part is None or part.is_alive():
+        return
+    is_by_design = part.kind == "web" and DATABASE_AWAY_WORDS in tail(Path(part.log), LAST_LINES)
+    died = started_again(ground, part)
+    (ground.ended_by_design if is_by_design else troubles).append(died)
+
+
+def started_again(ground: Ground, part: Part) -> str:
+    """Start a part again that died though nobody killed it; return in words what there is to tell of it."""
+    last = " / ".join(line.strip() for line in tail(Path(part.log), LAST_LINES).splitlines())
+    ground.start(part)
+    return f"{part.name} was dead though nobody killed it; the end of its log: {last or 'nothing'}"
 
 
 def _jump(ground: Ground, fault: Fault) -> Mend:
@@ -199,7 +257,7 @@ def _fill_disk(ground: Ground, fault: Fault) -> Mend:
     disk = ground.small_disks.get(fault.part) if fault.how == "filled" else None
     if disk is None:
         return _order(ground, fault, Orders(write_errno=DISK_FULL))
-    filler = disk / "filler"
+    filler, ran = disk / "filler", _is_served(ground, fault)
     with filler.open("wb", buffering=0) as file:
         size = FILL_BYTES
         while size:
@@ -210,7 +268,7 @@ def _fill_disk(ground: Ground, fault: Fault) -> Mend:
 
     def mend() -> None:
         filler.unlink()
-        _keep(ground, fault)
+        _look_after(ground, fault, ran)
 
     return mend
 

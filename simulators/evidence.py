@@ -146,7 +146,7 @@ def descendants(pid: int) -> list[int]:
 
 @dataclass
 class Findings:
-    """The counts of a run. Whatever is not 0 beyond `decided` and `stored` is a fault of Portillon's."""
+    """The counts of a run. What is not 0, but for `decided`, `stored`, `openings`, `receipts`, is Portillon's fault."""
 
     decided: int = 0
     stored: int = 0
@@ -162,13 +162,6 @@ class Findings:
     wrong_receipts: int = 0
     details: list[str] = field(default_factory=list)
 
-    @property
-    def is_clean(self) -> bool:
-        return not any(
-            (self.lost, self.duplicates, self.phantoms, self.other_bytes, self.out_of_order, self.unreceipted,
-             self.unwritten_openings, self.wrong_receipts)
-        )  # fmt: skip
-
     def say(self, what: str, found: Iterable[object]) -> int:
         """Keep the first few of what was found, and return how many there are."""
         rows = list(found)
@@ -178,30 +171,49 @@ class Findings:
 
 
 def judge(stack: Stack, lookout: Lookout, records: dict[int, Path], heard: dict[int, list[Fact]]) -> Findings:
-    """Compare all that is left. records: the witness' folder by gate; heard: facts in the order of their answers."""
-    ledger, found = read_ledger(stack), Findings()
+    """Read all that is left and compare it. records: the witness' folder by gate; heard: what `facts_heard` returns."""
+    lines = {gate: (folder / RECORD).read_text().splitlines() for gate, folder in records.items()}
+    return compare(read_ledger(stack), _heads_in_cloud(stack), lookout.receipts, lines, heard)
+
+
+def compare(
+    ledger: Ledger,
+    heads: dict[Fact, str],
+    receipts: list[Receipt],
+    records: dict[int, list[str]],
+    heard: dict[int, list[Fact]],
+) -> Findings:
+    """Return what does not agree. heads: of the chain, in the cloud; records: lines of the witness by gate."""
+    found = Findings()
     passes = {fact for fact, row in ledger.at_gates.items() if row["kind"] in PASS_KINDS}
     found.decided, found.stored = len(passes), sum(1 for fact in passes if fact in ledger.in_cloud)
-    found.lost = found.say("lost", ledger.lost)
+    found.lost = found.say("lost", lost(ledger, heard))
     found.duplicates = found.say("stored twice", ledger.duplicates)
     found.phantoms = found.say("phantoms", ledger.phantoms)
     found.unreceipted = found.say(
         "no receipt", (fact for fact, row in ledger.at_gates.items() if row["receipted"] is None)
     )
-    found.other_bytes = found.say("other bytes in the cloud", _other_bytes(stack, ledger))
+    found.other_bytes = found.say("other bytes in the cloud", _other_bytes(ledger, heads))
     found.out_of_order = found.say("out of order", [*_gaps(ledger.in_cloud), *_unordered(heard)])
-    found.wrong_receipts = found.say("wrong receipts", wrong_receipts(ledger, lookout.receipts))
-    found.receipts = len(lookout.receipts)
-    for gate, folder in records.items():
-        openings, unwritten = unwritten_openings((folder / RECORD).read_text().splitlines(), gate, ledger.at_gates)
+    found.wrong_receipts = found.say("wrong receipts", wrong_receipts(ledger, receipts))
+    found.receipts = len(receipts)
+    for gate, lines in records.items():
+        openings, unwritten = unwritten_openings(lines, gate, ledger.at_gates)
         found.openings += openings
         found.unwritten_openings += found.say(f"gate {gate} opened with no row", unwritten)
     return found
 
 
-def _other_bytes(stack: Stack, ledger: Ledger) -> list[Fact]:
+def lost(ledger: Ledger, heard: dict[int, list[Fact]]) -> list[Fact]:
+    """Return the rows that the cloud lacks, and those that a gate told somebody of and that one of the two lacks."""
+    told = {fact for facts in heard.values() for fact in facts}
+    gone = {fact for fact in told if fact not in ledger.at_gates or fact not in ledger.in_cloud}
+    return sorted({*ledger.lost, *gone})
+
+
+def _other_bytes(ledger: Ledger, heads: dict[Fact, str]) -> list[Fact]:
     """Return the facts whose chain says otherwise in the cloud than at the gate."""
-    return [fact for fact, head in _heads_in_cloud(stack).items()
+    return [fact for fact, head in heads.items()
             if fact in ledger.at_gates and ledger.at_gates[fact]["head"] != head]  # fmt: skip
 
 
@@ -276,6 +288,15 @@ def facts_heard(arrivals: Iterable[Any]) -> dict[int, list[Fact]]:
             if fact not in facts[-1:]:
                 facts.append(fact)
     return heard
+
+
+def answered_since(arrivals: Iterable[Any], gates: Iterable[int], since_ns: int) -> dict[int, int]:
+    """Return by gate how many adults who came since then were answered with a row of its ledger."""
+    answered = dict.fromkeys(gates, 0)
+    for arrival in arrivals:
+        if arrival.first_frame_ns >= since_ns and arrival.decision.get("seq") is not None:
+            answered[arrival.gate] += 1
+    return answered
 
 
 def percentile(values: list[float], percent: int) -> float:

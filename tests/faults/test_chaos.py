@@ -12,7 +12,7 @@ from simulators.chaos import DRAIN_SECONDS_MAX, PLAYED, TIMELINE, Wanted, proble
 from simulators.chaos_plan import KINDS, from_lines
 
 KEYS = {"faults", "seed", "by_kind", "arrivals", "decided", "stored", "lost", "duplicates", "phantoms", "drain_s",
-        "rss_max_mb", "seconds"}  # fmt: skip
+        "rss_max_mb", "seconds", "answered_after", "ended_by_design"}  # fmt: skip
 
 
 def test_every_kind_of_fault_once_loses_doubles_and_invents_nothing(tmp_path: Path) -> None:
