@@ -6,6 +6,7 @@ Not responsible for: the gates' health (fleet). Shows no secret and no address, 
 
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -37,8 +38,8 @@ class Check:
 class Examined:
     """What was found, kept for a second: /health is public, and each look costs the database and the broker."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
-        self._settings, self._database = settings, database
+    def __init__(self, settings: Settings, database: Database, now: Callable[[], datetime] = clock.now) -> None:
+        self._settings, self._database, self._now = settings, database, now
         self._looking = threading.Lock()
         self._ended_at: datetime | None = None
         self._checks: list[Check] = []
@@ -50,12 +51,12 @@ class Examined:
         """
         with self._looking:
             if not self._is_fresh(asked_at):
-                self._checks, self._ended_at = examine(self._settings, self._database), clock.now()
+                self._checks, self._ended_at = examine(self._settings, self._database), self._now()
             return self._checks
 
     def _is_fresh(self, asked_at: datetime) -> bool:
         """A clock that was put back since the last look keeps nothing."""
-        return self._ended_at is not None and self._ended_at <= clock.now() and asked_at < self._ended_at + KEPT
+        return self._ended_at is not None and self._ended_at <= self._now() and asked_at < self._ended_at + KEPT
 
 
 def examine(settings: Settings, database: Database) -> list[Check]:

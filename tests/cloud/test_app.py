@@ -55,17 +55,15 @@ def slow_broker() -> Iterator[str]:
         yield f"mqtt://127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_health_looks_once_a_second_however_many_ask(
-    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    examined, now = Examined(settings, database), clock.now()
-    monkeypatch.setattr(clock, "now", lambda: now)
-    first = examined.checks(now)
-    assert examined.checks(now + timedelta(milliseconds=999)) is first
-    second = examined.checks(now + timedelta(seconds=1))
+def test_health_looks_once_a_second_however_many_ask(settings: Settings, database: Database) -> None:
+    moments = [NOW]
+    examined = Examined(settings, database, lambda: moments[-1])
+    first = examined.checks(NOW)
+    assert examined.checks(NOW + timedelta(milliseconds=999)) is first
+    second = examined.checks(NOW + timedelta(seconds=1))
     assert second is not first
-    monkeypatch.setattr(clock, "now", lambda: now - timedelta(seconds=60))
-    assert examined.checks(clock.now()) is not second, "a clock that was put back keeps nothing"
+    moments.append(NOW - timedelta(seconds=60))
+    assert examined.checks(moments[-1]) is not second, "a clock that was put back keeps nothing"
 
 
 def test_a_look_as_long_as_it_is_kept_serves_all_who_asked_before_its_end(
