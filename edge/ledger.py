@@ -109,8 +109,11 @@ class Ledger:
     def _has_room(self, draft: Draft) -> bool:
         """Whether it is written; what is left out is counted by its class, and the count survives a restart."""
         kept_as = class_of(draft.kind, draft.detail)
-        if kept_as not in SHARES or has_room(kept_as, self._journal.filled(), left_out=kept_as in self._left_out):
-            return True
+        try:
+            if kept_as not in SHARES or has_room(kept_as, self._journal.filled(), left_out=kept_as in self._left_out):
+                return True
+        except JournalFailed:
+            return True  # it cannot be read: the commit says so, and what waits for the journal is kept
         self._left_out[kept_as] += 1
         return False
 

@@ -217,6 +217,19 @@ def a_gap_of(hole: Hole) -> Event:
     return Event(NOW * 1000, 1, 1, Clock.NTP, Kind.GAP, {Detail.HOLE: hole.told()})
 
 
+def test_a_journal_that_cannot_be_measured_fails_as_one_that_cannot_be_written(tmp_path: Path) -> None:
+    journal = open_journal(tmp_path / "journal.sqlite")
+    ledger = a_ledger(journal, tmp_path)
+    journal._disk.connection.close()
+    assert ledger.write(decided(USUAL), NOW) is None
+    assert not ledger.ok
+    assert ledger.mend()
+    assert ledger.write(decided(ARRIVAL, strike=True), NOW) is not None
+    with reading(journal.path) as db:
+        assert len(list(rows(db))) == 2, "what the door told has waited"
+    journal.close()
+
+
 def _salvaged(journal: Journal) -> None:
     from tests.edge.line import until
 
