@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 import threading
 import time
 from collections import deque
@@ -32,7 +33,7 @@ from edge.health import Health
 from edge.journal import Journal
 from edge.journal_file import JournalFailed
 from edge.sending import PUBACKS_MAX, Sender
-from edge.tls import context_of, read_again
+from edge.tls import context_of, is_refusal, read_again
 from protocols import topics
 from protocols.limits import (
     PACKET_BYTES_MAX,
@@ -53,6 +54,9 @@ ORDERS_MAX = 16  # commands, and answers to our requests
 RECEIPTS_MAX = 256
 CHANCE = random.SystemRandom()  # jitter needs no seed
 IDLE_SECONDS = 1.0  # our thread looks around at least so often
+# Of a CONNACK: it is us, or our certificate, whom the broker does not want; all else may be over at the next attempt.
+UNWANTED = (0x85, 0x86, 0x87, 0x8A, 0x8C)  # client identifier, user name, not authorized, banned, authentication
+CUT_OFF = 0x80  # how paho calls a connection that the other end closed, with a TLS alert or without a word
 NEVER_RETAINED = (topics.COMMAND, topics.RESPONSE)
 
 
@@ -147,6 +151,8 @@ class Broker:
         self._notes: deque[tuple[float, bytes]] = deque(maxlen=NOTES_MAX)  # our own, with when they were told
         self._telemetry_at = 0.0
         self._up = False
+        self._answered = False  # this connection has its CONNACK
+        self._refused = False
         self._tls = context_of(settings) if settings.tls else None
         self._client = self._new_client()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
@@ -210,12 +216,17 @@ class Broker:
         """Read the certificate's files again and connect with them. Raises CertificatesUnusable."""
         if self._tls is not None:
             read_again(self._tls, self._settings)
-            self._up = False  # what asks from now on is told of the new connection
+            self._up = self._refused = False  # what asks from now on is told of the new connection
             self._push("certificate", None)
 
     @property
     def up(self) -> bool:
         return self._up
+
+    @property
+    def refused(self) -> bool:
+        """Whether the last attempt failed because one end does not want the other; not where the way there is cut."""
+        return self._refused
 
     def _connect(self) -> None:
         """Let paho's thread connect, and reconnect for ever."""
@@ -252,6 +263,7 @@ class Broker:
         return client
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
+        self._answered, self._refused = True, reason.value in UNWANTED
         if reason.is_failure:
             self._push("refused", str(reason))
             return
@@ -268,9 +280,13 @@ class Broker:
         self._push("subscribed", f"the broker denies {denied} of our topics" if denied else None)
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
+        if not self._answered:  # TLS 1.3: a certificate is refused once we believe to be connected
+            self._refused = reason.value == CUT_OFF
+        self._answered = False
         self._push("disconnected", str(reason))
 
     def _on_connect_fail(self, _client: Any, _data: Any) -> None:
+        self._refused = is_refusal(sys.exception())  # paho calls this where it has caught the error
         self._push("unreachable", None)
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:

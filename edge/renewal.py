@@ -1,9 +1,11 @@
 """The next certificate: asked for at 60 % of the life of the one in use, tried, and put back where it does not serve.
 
 Responsible for: the files of `certificate/` (gate.pem: certificate and key in one, so that they change at once; ca.pem;
-next.key and next.csr while an answer is awaited; gate.pem.before during the trial), asking by up/req with patience, the
-days that are left in the gate's health. Not responsible for: what a good answer is (certificate.py), the connection
-(broker.py). Used by the loop's thread alone; a gate whose certificate was put there by hand in two files is left to it.
+next.key and next.csr while an answer is awaited; gate.pem.before and ca.pem.before during the trial, which lasts until
+the broker has let us in or refused us: a line that is down says nothing of a certificate), asking by up/req with
+patience, the days that are left in the gate's health. Not responsible for: what a good answer is (certificate.py), the
+connection (broker.py). Used by the loop's thread alone; a gate whose certificate was put there by hand in two files is
+left to it.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from protocols.trust import Role, Trust
 
 ASK_EXPIRY_SECONDS = 60  # P-6 up/req
 AGAIN_SECONDS = (60.0, 3_600.0)  # an answer may wait for an operator with the authority's key on a stick
-TRIAL_SECONDS = 60.0  # of the new certificate: three connects of paho's slowest pace
+TRIAL_SECONDS = 60.0  # for at least so long a broker may refuse the new certificate: it may know of it a little later
 WARN_DAYS = 30
 
 
@@ -120,33 +122,45 @@ class Renewal:
     # --- changing ---------------------------------------------------------------------------------------------------
 
     def _use(self, renewed: Renewed) -> None:
-        """Put the new files in place, the old one beside, and connect with them."""
+        """Put the new files in place, the old ones beside, and connect with them."""
+        _write(self._authorities_before, self._authorities.read_bytes())
         _write(self._before, self._line.read_bytes())
         _write(self._authorities, renewed.authorities)
         _write(self._line, renewed.line)
         self._held, self._trial_ends = renewed.held, time.monotonic() + TRIAL_SECONDS
-        self._connect_anew()
+        if not self._connect_anew():
+            self._put_back()
 
     def _judge_trial(self, moment: float) -> None:
-        """A broker that lets us in by the new certificate ends the trial well; one that does not, by the old one."""
+        """A broker that lets us in by the new certificate ends the trial well; one that refuses it, by the old one."""
         if self._broker.up:
             self._trial_ends, self._wanted, self._wait = None, False, AGAIN_SECONDS[0]
             self._before.unlink(missing_ok=True)
+            self._authorities_before.unlink(missing_ok=True)
             self._forget_request()
             self._health.fault("certificate", None)
-        elif self._trial_ends is not None and moment > self._trial_ends:
-            self._trial_ends = None
-            os.replace(self._before, self._line)
-            self._held = read_held(self._line.read_bytes())
-            self._forget_request()
+        elif self._trial_ends is not None and moment > self._trial_ends and self._broker.refused:
+            self._put_back()
             self._health.fault("certificate", "the broker does not take the new certificate: the old one is back")
             self._connect_anew()
 
-    def _connect_anew(self) -> None:
+    def _put_back(self) -> None:
+        """Have the files of before again; gate.pem.before goes last: while it is there, a start goes on trying."""
+        self._trial_ends = None
+        if self._authorities_before.exists():  # the power may go between these two lines
+            os.replace(self._authorities_before, self._authorities)
+        os.replace(self._before, self._line)
+        self._held = read_held(self._line.read_bytes())
+        self._forget_request()
+
+    def _connect_anew(self) -> bool:
+        """Connect with the files as they are; False where they are of no use, and the line stays as it was."""
         try:
             self._broker.use_certificate()
         except CertificatesUnusable as unusable:
             self._health.fault("certificate", str(unusable))
+            return False
+        return True
 
     def _forget_request(self) -> None:
         self._next_key.unlink(missing_ok=True)
@@ -155,6 +169,10 @@ class Renewal:
     @property
     def _before(self) -> Path:
         return self._line.with_name(self._line.name + ".before")
+
+    @property
+    def _authorities_before(self) -> Path:
+        return self._authorities.with_name(self._authorities.name + ".before")
 
     @property
     def _next_key(self) -> Path:
