@@ -35,6 +35,7 @@ JOURNAL_BYTES_MAX = 64 * 1024 * 1024  # half a school year offline, 216,000 even
 PURGE_ROWS_MAX = 5_000  # rows dropped in one transaction, so that a purge never delays an arrival
 NEWER_SECONDS = 3_600  # a receipt that marks nothing still tells the cloud's time, so often
 _ANY_MOMENT = 2**62  # UTC seconds: also what was receipted while the clock stood in another century
+_ANY_SEQ = 2**63 - 1  # the largest number of SQLite
 CHANGES_MAX = 4_096  # rows of saved state one decision may change
 
 Change = tuple[str, bytes, bytes | None]
@@ -226,14 +227,18 @@ class Journal:
     # --- what the sender uses -----------------------------------------------------------------------------------
 
     def pending(self, after: int, limit: int, epoch: int | None = None) -> list[Entry]:
-        """Return up to limit events with seq > after that have no receipt, oldest first. Without epoch: this ledger."""
+        """Return up to limit events with seq > after that have no receipt, oldest first. Without epoch: this ledger.
+
+        Nothing of a commit that failed, though a file that was opened again may show it until recover() takes it out.
+        """
         own = epoch in (None, self.epoch)
         with self._disk.reading() as db:
             rows = db.execute(
-                "SELECT seq, bytes, head FROM events WHERE epoch = ? AND seq > ? AND receipted IS NULL"
+                "SELECT seq, bytes, head FROM events WHERE epoch = ? AND seq > ? AND seq < ? AND receipted IS NULL"
                 " ORDER BY seq LIMIT ?",
-                (self.epoch if own else epoch, max(after, self._receipted_upto) if own else after, limit),
-            ).fetchall()
+                (self.epoch, max(after, self._receipted_upto), self._next_seq, limit) if own
+                else (epoch, after, _ANY_SEQ, limit),
+            ).fetchall()  # fmt: skip
         return [Entry(*row) for row in rows]
 
     def head_before(self, seq: int, epoch: int | None = None) -> bytes:
