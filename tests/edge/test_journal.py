@@ -73,7 +73,7 @@ def test_a_failed_transaction_leaves_neither_events_nor_state(tmp_path: Path) ->
 
 
 def test_what_a_failed_sync_left_in_the_file_is_not_sent_before_it_is_taken_out(tmp_path: Path) -> None:
-    """Seen in chaos: sent in between, and its number given to another event afterwards, it stood in the cloud for ever."""
+    """Seen in chaos: sent in between, its number given to another event afterwards, it stood in the cloud for ever."""
     journal = open_journal(tmp_path / "journal.sqlite")
     commit(journal, 2)
     before = journal._next_seq, journal._head
