@@ -136,11 +136,13 @@ class Claim:
         """Claim until an operator approves; None where it was told to stop. Raises ClaimFailed."""
         if (self._data / "gate.toml").exists():
             raise ClaimFailed(f"{self._data} has a gate.toml: this gate has its name; remove it to claim anew")
+        fittings = _read_fittings(self._fittings)
+        self._try(fittings)
         while not stopped():
             keys = _new_keys()
             answer = self._one(keys, stopped)
             if answer is not None:
-                path = self._become(keys, answer)
+                path = self._become(keys, answer, fittings)
                 self._tell(state="done")
                 return path
         return None
@@ -213,12 +215,27 @@ class Claim:
 
     # --- becoming a gate ---------------------------------------------------------------------------------------------
 
-    def _become(self, keys: Keys, answer: dict[str, Any]) -> Path:
+    def _try(self, fittings: str) -> None:
+        """Raise ClaimFailed where no gate could start with these fittings: an approval must not be spent on a typo."""
+        beside = self._beside()
+        seed = secrets.token_bytes(32)
+        place = _Place(self._where.district, 1, 1, "UTC", "en", 1, "mqtts://broker.example")
+        for name in ("certificate/gate.pem", "certificate/ca.pem"):
+            _write(beside / name, b"")
+        _write(beside / "gate.key", seed.hex().encode())
+        _write(beside / "root.pub", bytes(SigningKey(seed).verify_key).hex().encode())
+        _write(beside / "gate.toml", place.gate_toml(False, fittings).encode())
+        try:
+            load_config(beside / "gate.toml")
+        except ConfigProblems as problems:
+            raise ClaimFailed(f"no gate can start with {self._fittings}:\n{problems}") from problems
+        finally:
+            shutil.rmtree(beside)
+
+    def _become(self, keys: Keys, answer: dict[str, Any], fittings: str) -> Path:
         """Write every file of a gate beside its place, try them, and move them: gate.toml last. Raises ClaimFailed."""
-        beside = self._data / "claiming"
-        shutil.rmtree(beside, ignore_errors=True)
-        (beside / "certificate").mkdir(parents=True, mode=0o700)
-        self._write(beside, keys, answer)
+        beside = self._beside()
+        self._write(beside, keys, answer, fittings)
         try:
             load_config(beside / "gate.toml")
         except ConfigProblems as problems:
@@ -231,7 +248,14 @@ class Claim:
         shutil.rmtree(beside)
         return self._data / "gate.toml"
 
-    def _write(self, folder: Path, keys: Keys, answer: dict[str, Any]) -> None:
+    def _beside(self) -> Path:
+        """Return an empty folder on the same disk for the files of a gate."""
+        beside = self._data / "claiming"
+        shutil.rmtree(beside, ignore_errors=True)
+        (beside / "certificate").mkdir(parents=True, mode=0o700)
+        return beside
+
+    def _write(self, folder: Path, keys: Keys, answer: dict[str, Any], fittings: str) -> None:
         try:
             place = _Place.read(answer, self._where)
             certificate, authorities = answer["certificate"].encode(), answer["ca"].encode()
@@ -248,7 +272,7 @@ class Claim:
         _write(folder / "root.pub", root.encode())
         if trust:
             _write(folder / "trust.kk1", trust)
-        _write(folder / "gate.toml", place.gate_toml(bool(trust), _read_fittings(self._fittings)).encode())
+        _write(folder / "gate.toml", place.gate_toml(bool(trust), fittings).encode())
 
 
 @dataclass(frozen=True)
@@ -305,10 +329,10 @@ def _read_fittings(file: Path) -> str:
     """Return the sections that the electrician wrote: camera, door, web and clock, as written. Raises ClaimFailed."""
     if not file.exists():
         return ""
-    text = file.read_text(encoding="utf-8")
     try:
+        text = file.read_text(encoding="utf-8")
         strangers = set(tomllib.loads(text)) - set(FITTINGS)
-    except tomllib.TOMLDecodeError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ClaimFailed(f"{file} is not TOML: {error}") from error
     if strangers:
         raise ClaimFailed(f"{file}: {sorted(strangers)} cannot stand here: only {', '.join(FITTINGS)}")

@@ -128,6 +128,22 @@ def test_an_answer_that_makes_no_gate_writes_nothing(cloud: Cloud, tmp_path: Pat
         run(cloud, tmp_path, fittings="[gate]\nsite = 7\n")
 
 
+@pytest.mark.parametrize(("written", "why"), [
+    (b'[door]\nopen_second = 5.0\n', "open_seconds"), (b'[door]\nopen_seconds = 99\n', "outside"),
+    (b'[camera]\nsource = "v4l2"\n', "camera.path"), (b"[camera\n", "not TOML"), (b'[web]\nlisten="\xe9"', "not TOML"),
+    (b"[gate]\nsite = 7\n", "cannot stand here"), (b"x = " + b"[" * 9_000, "not TOML"), (b"[updates]", "cannot stand"),
+])  # fmt: skip
+def test_fittings_with_a_typo_are_named_before_a_code_is_shown(
+    cloud: Cloud, tmp_path: Path, written: bytes, why: str
+) -> None:
+    (tmp_path / "fittings.toml").write_bytes(written)
+    (tmp_path / "data").mkdir()
+    shown: list[Shown] = []
+    with pytest.raises(ClaimFailed, match=why):
+        Claim(cloud.where, tmp_path / "data", tmp_path / "fittings.toml", shown.append, time.time).run()
+    assert not shown and not cloud.claimed and not list((tmp_path / "data").iterdir())
+
+
 def test_what_is_no_answer_of_ours_is_asked_again_and_shown(cloud: Cloud, tmp_path: Path) -> None:
     answers = iter([b"[]", b"\xff", b" " * (claim.ANSWER_BYTES_MAX + 1), b'{"state":"flying"}'])
     stop = threading.Event()
