@@ -89,10 +89,13 @@ def _leads(head: bytes, after: Row) -> bool:
 
 
 class Damage:
-    """A journal that was put aside, read as far as it can be. Nothing here raises sqlite3.Error."""
+    """A journal that was put aside, read as far as it can be. sqlite3.Error: it is gone; then no more."""
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None,
+            check_same_thread=False,
+        )  # fmt: skip
         self.meta = dict(self._asked("SELECT key, value FROM meta"))
 
     def close(self) -> None:
@@ -204,7 +207,11 @@ class Salvage(threading.Thread):
                 self.stopping.wait(RETRY_SECONDS)
 
     def _all(self) -> None:
-        damage = Damage(self.damaged)
+        try:
+            damage = Damage(self.damaged)
+        except sqlite3.Error:  # somebody took it away: the next one's turn
+            self._done(self)
+            return
         try:
             pieces = damage.pieces()
             while (some := list(islice(pieces, STEP_EVENTS))) and not self.stopping.is_set():

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from edge.journal import Journal, open_journal
-from edge.journal_file import reading, verify_carried
+from edge.journal_disk import Disk
+from edge.journal_file import WAITING_MAX, prepare, reading, verify_carried, waiting_in
 from protocols.chain import ZERO_HEAD
 from tests.edge.line import until
 from tests.edge.test_salvage import NOW, an_event, change_a_byte_of, write
@@ -132,6 +133,44 @@ def test_a_hole_is_not_told_where_another_file_shows_its_events(path: Path) -> N
     salvaged(journal)
     assert (seqs(path, first), journal.untold()) == (list(range(10)), [])
     journal.close()
+
+
+@pytest.mark.parametrize("instead", ["nothing", "a folder"])
+def test_a_file_that_somebody_took_away_keeps_no_other_one_waiting(path: Path, instead: str) -> None:
+    journal = open_journal(path)
+    write(journal, 10)
+    first = journal.epoch
+    journal.distrust("its bytes and its head disagree")
+    journal.recover()
+    salvaged(journal)
+    journal.close()
+    with sqlite3.connect(path) as db:
+        db.execute("DELETE FROM events")
+        db.execute("INSERT INTO meta VALUES ('salvage', 'journal.damaged-0.sqlite')")
+        db.execute("INSERT INTO meta VALUES ('salvage-1', 'journal.damaged-1.sqlite')")
+    db.close()
+    taken = path.with_name("journal.damaged-0.sqlite")
+    if instead == "a folder":
+        taken.mkdir()
+    journal = open_journal(path)
+    salvaged(journal)
+    assert seqs(path, first) == list(range(10))
+    assert not taken.is_file(), "and none is made in its place"
+    journal.close()
+
+
+def test_a_list_that_grows_for_ever_gives_up_the_oldest_file(path: Path) -> None:
+    for number in range(1, WAITING_MAX + 3):
+        path.with_name(f"journal.damaged-{number}.sqlite").write_bytes(b"")
+    newest = path.with_name(f"journal.damaged-{WAITING_MAX + 2}.sqlite")
+    with sqlite3.connect(newest) as db:
+        prepare(db, lambda: [f"journal.damaged-{number}.sqlite" for number in range(1, WAITING_MAX + 2)])
+    db.close()
+    disk = Disk(path, None)
+    with disk.reading() as opened:
+        waiting = waiting_in(dict(opened.execute("SELECT key, value FROM meta")))
+    assert waiting == [f"journal.damaged-{number}.sqlite" for number in range(3, WAITING_MAX + 3)]
+    disk.close()
 
 
 @contextmanager
