@@ -193,8 +193,8 @@ class Sender:
     def _send(self, line: Line, entries: list[Entry]) -> bool:
         """Sign and publish one segment; False where the client cannot take it, or the chain does not prove it."""
         first = entries[0].seq
-        head = self._journal.head_before(first, line.epoch)
-        if not self._is_proven(head, entries):
+        head = self._head_before(first, line.epoch)
+        if head is None or not self._is_proven(head, entries):
             return False
         encoded = [entry.bytes for entry in entries]
         mid = self._publish(build_segment(self._key, self._place.gate, line.epoch, first, head, encoded))
@@ -205,6 +205,15 @@ class Sender:
             self._firsts.clear()
         self._firsts[mid] = line.epoch, first
         return True
+
+    def _head_before(self, first: int, epoch: int) -> bytes | None:
+        """None where what the event is chained to is missing: the file is put aside, unless it just was."""
+        try:
+            return self._journal.head_before(first, epoch)
+        except LookupError:
+            if self._own.epoch == self._journal.epoch:
+                self._journal.distrust(f"seq {first}: what it is chained to is missing")
+            return None
 
     def _is_proven(self, head: bytes, entries: list[Entry]) -> bool:
         """A byte that changed on the card is never signed: the journal is put aside, and what is whole goes up."""

@@ -128,6 +128,16 @@ def test_an_event_that_the_chain_does_not_prove_is_never_signed(uplink: Uplink) 
     assert uplink.seqs()[0] == 0, "the new ledger first, whatever was carried over by now"
 
 
+def test_an_event_whose_forerunner_is_missing_is_never_signed_and_keeps_no_turn_from_ending(uplink: Uplink) -> None:
+    uplink.write(5)
+    uplink.seqs()
+    uplink.receipt(3)
+    uplink.journal._disk.connection.execute("DELETE FROM events WHERE seq = 3")  # as a page that lost a row
+    uplink.sender.reconnected()
+    assert uplink.seqs() == []
+    assert uplink.journal.damage == "seq 4: what it is chained to is missing"
+
+
 def test_receipts_are_dated_by_the_cloud_whatever_the_gates_clock_says(uplink: Uplink) -> None:
     uplink.write(1)
     uplink.seqs()
