@@ -268,7 +268,9 @@ def test_bytes_flipped_anywhere_never_stop_the_journal_and_never_forge_an_event(
         until(lambda: after.salvaged is not None)
     genuine = {an_event(n).encode() for n in (*range(300), 999)}
     for entry in after.pending(-1, 400, epoch):
-        head = after.head_before(entry.seq, epoch)
-        proven = extend(head, entry.bytes) == entry.head
+        try:
+            proven = extend(after.head_before(entry.seq, epoch), entry.bytes) == entry.head
+        except LookupError:  # a key was changed where no check at the start looks: the sender signs nothing of it
+            proven = False
         assert not proven or entry.bytes in genuine
     after.close()
