@@ -36,8 +36,8 @@ ON_TIMESCALE = [f"tests/cloud/{part}" for part in ("attendance", "ingest", "kit"
 # A run that hangs must not hold CI for ever; the whole of `make test` is meant to take under 15 minutes on 2 cores.
 RUN_SECONDS_MAX = 900
 LONG_RUN_SECONDS_MAX = 6 * 3600
-# The two Debian folders that tests chroot into are made once, on one core while the other reads the code. Where that
-# cannot be, the tests that need them say why.
+# The two Debian folders that tests chroot into are made once, beside all else; a test that needs one waits for it.
+# Where that cannot be, those tests say why.
 MAKE_FOLDERS = (
     "from simulators.database import make_timescale; from tests.firmware.target import gate_folder;"
     " make_timescale(); gate_folder()"
@@ -166,9 +166,9 @@ def main() -> int:
             check("ruff", [str(BIN / "ruff"), "check", "."], tally)
             with beside("pyright", [str(BIN / "pyright")], tally):
                 pytest(HOUSE, Path(folder), tally)
-        folders.wait()
         for run in RUNS[mode]:
             pytest(run, Path(folder), tally)
+    folders.wait()
     print(f"\n-- {time.monotonic() - started:.0f} s in all", flush=True)
     for complaint in tally.complaints:
         print(f"failed: {complaint}")

@@ -12,6 +12,11 @@ from protocols.passes import Presentation, VerifiedPass, verify
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, PHONE, NewContext, Stage, pair, read_code
 
 HOUR_SECONDS = 3600
+KEPT_PAGE = """async () => {
+    const names = await caches.keys();
+    const kept = names.length ? await (await caches.open(names[0])).match("/pass") : null;
+    return kept ? await kept.text() : "";
+}"""
 
 
 @pytest.fixture
@@ -26,6 +31,14 @@ def stage(open_house: Stage) -> Iterator[Stage]:
 def reads(stage: Stage, language: str) -> None:
     with stage.database.tenant(stage.cast.district) as tx:
         tx.execute("UPDATE person SET language = %s", (language,))
+
+
+def wait_until_kept(page: Page, language: str) -> None:
+    """Wait until the offline worker keeps the page in a language."""
+    deadline = time.monotonic() + 20
+    while f'<html lang="{language}"' not in page.evaluate(KEPT_PAGE):
+        assert time.monotonic() < deadline, f"the worker keeps no page in {language}"
+        page.wait_for_timeout(100)
 
 
 def verified(page: Page, stage: Stage) -> VerifiedPass:
@@ -238,10 +251,31 @@ def test_after_pairing_the_page_speaks_the_persons_language_and_keeps_it_offline
     page = context.new_page()
     pair(page, stage, stage.cast.mother)
     expect(page.get_by_role("button", name="Келу", exact=True)).to_be_visible()
-    page.wait_for_function("navigator.serviceWorker.controller")
+    wait_until_kept(page, "kk")
     context.set_offline(True)
     page.reload()
     expect(page.get_by_role("button", name="Келу", exact=True)).to_be_visible()
+
+
+def test_a_page_that_was_kept_in_another_language_is_kept_anew(new_context: NewContext, stage: Stage) -> None:
+    """As where the worker kept the page while the phone was being paired, on a slow line."""
+    reads(stage, "kk")
+    context = new_context()
+    page = context.new_page()
+    pair(page, stage, stage.cast.mother)
+    wait_until_kept(page, "kk")
+    page.evaluate("""async () => {
+        const cache = await caches.open((await caches.keys())[0]);
+        const kept = await cache.match("/pass");
+        const english = (await kept.text()).replace('<html lang="kk"', '<html lang="en"');
+        await cache.delete("/pass", { ignoreVary: true });
+        await cache.put("/pass", new Response(english, { headers: { "content-type": "text/html" } }));
+    }""")
+    page.reload()
+    wait_until_kept(page, "kk")
+    context.set_offline(True)
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("lang", "kk")
 
 
 def test_removing_the_pass_deletes_the_key(phone: Page, stage: Stage) -> None:

@@ -12,16 +12,26 @@ export function keepForLater() {
 
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
-/** Show the page in the language that the server now knows, once for each: the worker keeps it first. False: no need. */
+/**
+ * Show the page in the language that the server now knows, once for each: the worker keeps it first. False: no need.
+ * A worker that was not ready in time, or kept another page meanwhile, is told at each contact until it has the right one.
+ */
 export async function changeLanguage(wanted) {
-  if (wanted === document.documentElement.lang || sessionStorage.getItem("language") === wanted) return false;
+  const isShown = wanted === document.documentElement.lang || sessionStorage.getItem("language") === wanted;
+  const kept = keepIn(wanted);
+  if (isShown) return false;
   sessionStorage.setItem("language", wanted);
-  const kept = new Promise((done) => { if (navigator.serviceWorker) navigator.serviceWorker.onmessage = done; });
-  const worker = await Promise.race([navigator.serviceWorker?.ready, pause(WORKER_MS_MAX)]);
-  worker?.active.postMessage("again");
-  if (worker) await Promise.race([kept, pause(WORKER_MS_MAX)]);
+  await Promise.race([kept, pause(WORKER_MS_MAX)]);
   location.reload();
   return true;
+}
+
+async function keepIn(language) {
+  const worker = await navigator.serviceWorker?.ready;
+  if (!worker) return;
+  const kept = new Promise((done) => { navigator.serviceWorker.onmessage = done; });
+  worker.active.postMessage(language);
+  await kept;
 }
 
 let lock = null;

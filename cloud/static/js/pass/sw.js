@@ -19,14 +19,18 @@ self.addEventListener("fetch", (event) => {
   else if (FILES.includes(pathname)) event.respondWith(kept(pathname, event.request));
 });
 
-// The page in another language: asked again, kept only when it is the page of this very release.
+// The language that the reader now has: the page is asked again where the kept one is in another, and kept only when
+// it is the page of this very release.
 self.addEventListener("message", (event) => {
-  if (event.data === "again") event.waitUntil(askAgain().finally(() => event.source.postMessage("kept")));
+  event.waitUntil(keepIn(event.data).finally(() => event.source.postMessage("kept")));
 });
 
-async function askAgain() {
+async function keepIn(language) {
+  const cache = await caches.open(CACHE);
+  const before = await cache.match(PAGE);
+  if (before && (await before.text()).includes(`<html lang="${language}"`)) return;
   const answer = await fetch(PAGE, { cache: "no-store" });
-  if (answer.ok && (await answer.clone().text()).includes(VERSION)) await (await caches.open(CACHE)).put(PAGE, answer);
+  if (answer.ok && (await answer.clone().text()).includes(VERSION)) await cache.put(PAGE, answer);
 }
 
 async function kept(address, request) {
