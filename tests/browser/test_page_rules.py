@@ -40,9 +40,10 @@ SIGHTS = ((PHONE, "light"), (DESK, "dark"), (DESK, "light"), (PHONE, "dark"))
 Sight = tuple[dict[str, int], str]
 EXPECTED = ("404", "503", "blocked by Playwright")  # what the console says of the refusal, /health, and no worker here
 
-WEIGHT = """() => performance.getEntriesByType("resource").concat(performance.getEntriesByType("navigation"))
+# Each address once: what a live page asks again later is no part of its load.
+WEIGHT = """() => [...new Map(["resource", "navigation"].flatMap((kind) => performance.getEntriesByType(kind))
     .filter((entry) => !entry.name.includes("manifest") && !entry.name.endsWith(".png"))
-    .reduce((sum, entry) => sum + entry.encodedBodySize, 0)"""
+    .map((entry) => [entry.name, entry.encodedBodySize])).values()].reduce((sum, bytes) => sum + bytes, 0)"""
 UNFOLD = """() => { for (const folded of document.querySelectorAll("details")) folded.open = true; }"""
 SMALL_CONTROLS = """(least) => [...document.querySelectorAll("a, button, input:not([type=hidden]), select, summary")]
     .filter((e) => e.checkVisibility() && !e.classList.contains("skip"))
