@@ -40,8 +40,10 @@ say "installing $lock into .venv (once; the next start skips this)"
 pip() { .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input "$@"; }
 # uv installs in seconds what takes pip a minute; without one on the machine, ours is locked like everything else.
 uv=$(command -v uv) || { pip --require-hashes -r locks/installer.txt 2>/dev/null && uv=.venv/bin/uv; } || uv=""
-if [ -n "$uv" ] && install_with "$uv" pip install --quiet --python .venv/bin/python; then :
+if [ -n "$uv" ] && install_with "$uv" pip install --quiet --compile-bytecode --python .venv/bin/python; then :
 else install_with pip
 fi
+# Dozens of processes start from here: none should compile our code again, also where Python is told to write nothing.
+.venv/bin/python -m compileall -q protocols edge cloud simulators
 stamp_of "$kind" > ".venv/portillon-$kind.stamp"
 say "installed: the commands are portillon-gate, portillon-cloud, portillon-sim and portillon-verify in .venv/bin"

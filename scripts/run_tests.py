@@ -138,6 +138,7 @@ def pytest(run: Run, folder: Path, tally: Tally) -> None:
     report = folder / f"{abs(hash(run.title))}.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}", *run.arguments]
     environment = {**os.environ, "PORTILLON_TEST_DATABASE": run.database}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is compiled once serves the hundreds of processes after it
     failed_before = tally.failed
     try:
         code = subprocess.run(
