@@ -17,21 +17,16 @@ const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseco
  * A worker that was not ready in time, or kept another page meanwhile, is told at each contact until it has the right one.
  */
 export async function changeLanguage(wanted) {
-  const isShown = wanted === document.documentElement.lang || sessionStorage.getItem("language") === wanted;
-  const kept = keepIn(wanted);
-  if (isShown) return false;
-  sessionStorage.setItem("language", wanted);
+  const worker = navigator.serviceWorker;
+  const kept = worker?.ready.then(({ active }) => new Promise((done) => {
+    worker.onmessage = done;
+    active.postMessage(wanted);
+  }));
+  if (wanted === document.documentElement.lang || sessionStorage.language === wanted) return false;
+  sessionStorage.language = wanted;
   await Promise.race([kept, pause(WORKER_MS_MAX)]);
   location.reload();
   return true;
-}
-
-async function keepIn(language) {
-  const worker = await navigator.serviceWorker?.ready;
-  if (!worker) return;
-  const kept = new Promise((done) => { navigator.serviceWorker.onmessage = done; });
-  worker.active.postMessage(language);
-  await kept;
 }
 
 let lock = null;
