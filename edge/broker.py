@@ -330,12 +330,18 @@ class Broker:
             except Exception as error:  # a fault of ours must not silence the gate: it is told, and tried again
                 self._health.internal("outbox", error)
                 time.sleep(IDLE_SECONDS)
-            due = self._sender.next_due()
             with self._woken:
-                unsent = self._up and self._sender.has_unsent(time.monotonic())
-                if not (self._stopping or self._events or self._receipts or self._publications or unsent):
-                    left = IDLE_SECONDS if due is None else max(0.01, due - time.monotonic())
-                    self._woken.wait(min(left, IDLE_SECONDS))
+                if not (self._stopping or self._events or self._receipts):
+                    self._woken.wait(self._seconds_idle(time.monotonic()))
+
+    def _seconds_idle(self, now: float) -> float:
+        """For how long there is nothing to do but to listen. With no line nothing is due, whatever waits to be said."""
+        if not self._up:
+            return IDLE_SECONDS
+        if self._publications or self._sender.has_unsent(now):
+            return 0.0
+        due = self._sender.next_due()
+        return IDLE_SECONDS if due is None else min(max(0.01, due - now), IDLE_SECONDS)
 
     def _once(self, now: float) -> None:
         while self._events:

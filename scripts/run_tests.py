@@ -12,27 +12,44 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-# Apart, for Playwright keeps an event loop running in its process. The longest come first, see FILES.
-BROWSERS = ["tests/browser/test_page_rules.py", "tests/journeys/test_main_job.py", "tests/browser"]
-STACKS = ["tests/faults", "tests/journeys"]
-NOT_APART = [f"--ignore={folder}" for folder in [*STACKS, *BROWSERS]]
+
+
+def files(first: list[str], *patterns: str, mark: str = "") -> list[str]:
+    """The test files of the patterns that carry a mark, the named ones first. Files, for pytest sorts a folder's own."""
+    paths = (path for pattern in patterns for path in sorted(ROOT.glob(pattern)))
+    found = [path for path in paths if mark in path.read_text(encoding="utf-8")]
+    rest = [str(path.relative_to(ROOT)) for path in found]
+    return [*first, *(path for path in rest if path not in first)]
+
+
+# Apart, for Playwright keeps an event loop running in its process. The longest come first, see BY_FILE.
+BROWSERS = files(["tests/browser/test_page_rules.py", "tests/journeys/test_main_job.py"], "tests/browser/test_*.py")
+STACKS = files(
+    ["tests/journeys/test_drills.py", "tests/faults/test_outages.py", "tests/journeys/test_morning.py",
+     "tests/faults/test_chaos.py", "tests/journeys/test_demo.py", "tests/journeys/test_stories.py"],
+    "tests/faults/test_*.py", "tests/journeys/test_*.py",
+)  # fmt: skip
+STACKS.remove("tests/journeys/test_main_job.py")
+WAITING = [path for path in files([], "tests/**/test_*.py", mark="mark.serial") if path not in BROWSERS]
+NOT_APART = [f"--ignore={path}" for path in ("tests/house", "tests/faults", "tests/journeys", "tests/browser")]
 # Two cores; a third worker runs while one of the others waits for a disk, a broker or a program.
 WORKERS = ["-n", "3"]
 # A whole stack, and whatever waits for a door, a disk or a broker, leaves most of a core idle: a file each for three
-# workers. The longest come first, so that none is left to run alone.
+# workers, and another run beside them. The longest come first, so that none is left to run alone.
 BY_FILE = ["--dist", "loadfile", "--no-loadscope-reorder"]
-FILES = [*WORKERS, *BY_FILE]
 # What may differ where the ledger is a hypertable: its rows, its migrations, what reads and deletes them. The rules of
 # people, pages, fleet and rights are plain PostgreSQL on both; on TimescaleDB `make test-long` asks them all.
-ON_TIMESCALE = [f"tests/cloud/{part}" for part in ("attendance", "ingest", "kit", "schema", "worker")]
+LEDGER = [f"tests/cloud/{part}" for part in ("attendance", "ingest", "kit", "schema", "worker")]
 # A run that hangs must not hold CI for ever; the whole of `make test` is meant to take under 15 minutes on 2 cores.
 RUN_SECONDS_MAX = 900
 LONG_RUN_SECONDS_MAX = 6 * 3600
@@ -46,13 +63,21 @@ MAKE_FOLDERS = (
 
 @dataclass(frozen=True)
 class Run:
-    """One call of pytest. may_be_empty: finding no test is no failure."""
+    """One call of pytest. may_be_empty: finding no test is no failure. beside: a run that takes what this leaves."""
 
     title: str
     arguments: list[str]
     database: str = "wheel"
     may_be_empty: bool = False
     seconds_max: int = RUN_SECONDS_MAX
+    beside: Run | None = None
+
+    def report(self, folder: Path) -> Path:
+        return folder / f"{abs(hash(self.title))}.xml"
+
+    def command(self, folder: Path) -> list[str]:
+        report = f"--junit-xml={self.report(folder)}"
+        return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", report, *self.arguments]
 
 
 @dataclass
@@ -88,21 +113,21 @@ LONG = [
         database="timescale",
     ),
 ]
+ON_TIMESCALE = Run(
+    "ledger and tables again, on TimescaleDB",
+    ["-m", "database and not serial and not long and not hardware", *LEDGER],
+    database="timescale",
+)
 NORMAL = [
     Run(
         "side by side, PostgreSQL from the wheel",
-        [*WORKERS, "-m", "not serial and not long and not hardware", "tests", *NOT_APART, "--ignore=tests/house"],
-    ),
-    Run(
-        "ledger and tables again, on TimescaleDB",
-        [*WORKERS, "-m", "database and not serial and not long and not hardware", *ON_TIMESCALE],
-        database="timescale",
+        [*WORKERS, "-m", "not serial and not long and not hardware", "tests", *NOT_APART],
     ),
     Run("browsers side by side", ["-n", "2", *BY_FILE, "-m", "not long and not hardware", *BROWSERS]),
     Run(
         "a file at a time each: faults, journeys, what waits",
-        [*FILES, "-m", "serial and not long and not hardware", *STACKS, "tests",
-         *(f"--ignore={path}" for path in BROWSERS)],
+        [*WORKERS, *BY_FILE, "-m", "serial and not long and not hardware", *STACKS, *WAITING],
+        beside=ON_TIMESCALE,
     ),
 ]
 RUNS = {"": NORMAL, "--check": [], "--long": LONG}
@@ -133,20 +158,39 @@ def beside(title: str, command: list[str], tally: Tally) -> Iterator[None]:
 
 
 def pytest(run: Run, folder: Path, tally: Tally) -> None:
-    """Run pytest once; a crash, a hang and an empty run are failures even where no test failed."""
-    announce(run.title)
-    report = folder / f"{abs(hash(run.title))}.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}", *run.arguments]
+    """Run pytest once, and beside it, yielding to it, the run that may take what it leaves of the machine."""
+    with ThreadPoolExecutor() as pool, tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+        other = run.beside and pool.submit(called, run.beside, folder, ["nice"], said)
+        announce(run.title)
+        count(run, called(run, folder), folder, tally)
+        if run.beside and other:
+            code = other.result()
+            announce(run.beside.title)
+            said.seek(0)
+            print(said.read(), end="", flush=True)
+            count(run.beside, code, folder, tally)
+
+
+def called(run: Run, folder: Path, prefix: Sequence[str] = (), said: IO[str] | None = None) -> int | None:
+    """Call pytest and return its exit code; None where it had to be stopped. said: where it prints, else here."""
     environment = {**os.environ, "PORTILLON_TEST_DATABASE": run.database}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is compiled once serves the hundreds of processes after it
-    failed_before = tally.failed
     try:
-        code = subprocess.run(
-            command, check=False, cwd=ROOT, stdin=subprocess.DEVNULL, env=environment, timeout=run.seconds_max
-        ).returncode
+        return subprocess.run(
+            [*prefix, *run.command(folder)], check=False, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=said,
+            stderr=subprocess.STDOUT if said else None, env=environment, timeout=run.seconds_max,
+        ).returncode  # fmt: skip
     except subprocess.TimeoutExpired:
+        return None
+
+
+def count(run: Run, code: int | None, folder: Path, tally: Tally) -> None:
+    """Add a run to the tally; a crash, a hang and an empty run are failures even where no test failed."""
+    if code is None:
         tally.complain(f"{run.title}: stopped after {run.seconds_max} s")
         return
+    failed_before = tally.failed
+    report = run.report(folder)
     tests = tally.add(report) if report.exists() else 0
     if not tests and not run.may_be_empty:
         tally.complain(f"{run.title}: no test ran")

@@ -418,6 +418,22 @@ def test_what_is_said_before_there_is_a_connection_is_sent_when_there_is_one(
         line.broker.say(topics.COMMAND, b"a gate commands nobody")
 
 
+def test_with_no_line_what_waits_to_be_said_keeps_no_processor_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = Line(tmp_path, free_port(), start=False)
+    turns: list[float] = []
+    once = line.broker._once
+    monkeypatch.setattr(line.broker, "_once", lambda now: (turns.append(now), once(now)))
+    line.broker.say(topics.REPORTED, b"a level", retain=True)
+    line.write(1)
+    line.broker.start()
+    until(lambda: len(turns) > 2)  # it looks around now and then
+    line.broker.stop()
+    line.journal.close()
+    assert len(turns) < 20 * (1 + turns[-1] - turns[0])
+
+
 def test_answers_and_levels_of_the_cloud_are_heard(line: Line, cloud: Callable[..., Cloud]) -> None:
     until(lambda: line.broker.up)
     ingest = cloud()

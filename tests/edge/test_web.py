@@ -94,7 +94,7 @@ def test_decisions_are_streamed_as_they_happen(server: Server, board: Board) -> 
     lines = listening(f"{server.url}/stream")
     until(lambda: board._viewers)
     board.decided({"code": "OPEN", "seq": 4})
-    assert until(lambda: lines) == [{"code": "OPEN", "seq": 4}]
+    assert until(lambda: lines)[0] == {"code": "OPEN", "seq": 4}  # a sign of life may follow at once
 
 
 def test_the_screen_begins_with_what_is_shown_now(server: Server, board: Board) -> None:
