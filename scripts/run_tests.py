@@ -25,7 +25,7 @@ BIN = Path(sys.executable).parent
 
 
 def files(first: list[str], *patterns: str, mark: str = "") -> list[str]:
-    """The test files of the patterns that carry a mark, the named ones first. Files, for pytest sorts a folder's own."""
+    """The test files of the patterns that carry a mark, the named ones first: files, for pytest sorts a folder."""
     paths = (path for pattern in patterns for path in sorted(ROOT.glob(pattern)))
     found = [path for path in paths if mark in path.read_text(encoding="utf-8")]
     rest = [str(path.relative_to(ROOT)) for path in found]

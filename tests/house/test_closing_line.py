@@ -44,3 +44,13 @@ def test_a_file_that_never_comes_to_its_tests_is_a_failure(tmp_path: Path, sourc
 
 def test_only_a_run_that_may_be_empty_may_be_empty(tmp_path: Path) -> None:
     assert tally_of(tmp_path, "", may_be_empty=True).failed == 0
+
+
+def test_a_run_beside_another_is_counted_as_strictly(tmp_path: Path) -> None:
+    (tmp_path / "test_first.py").write_text('"""Made up."""\n\n' + PASSES)
+    (tmp_path / "test_second.py").write_text('"""Made up."""\n\n' + PASSES + "def test_fails():\n    assert False\n")
+    gone = Run("gone", [str(tmp_path / "test_nowhere.py")])
+    for other, counts in ((Run("second", [str(tmp_path / "test_second.py")]), (2, 1)), (gone, (1, 1))):
+        tally = Tally()
+        run_pytest(Run("first", [str(tmp_path / "test_first.py")], beside=other), tmp_path, tally)
+        assert (tally.passed, tally.failed) == counts
