@@ -23,11 +23,9 @@ PACKAGES = (
     "base-passwd", "bash", "ca-certificates", "chrony", "cloud-init", "coreutils", "dash", "fdisk", "gpiod",
     "network-manager", "nftables", "sed", "shellcheck", "systemd", "udev", "util-linux",
 )  # fmt: skip
-# "extract": the checkers are only unpacked, which is quick; no package is configured, no service is known.
-OPTIONS = (
-    "--variant=extract",
-    *(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("man", "doc", "locale", "i18n")),
-)
+# The checkers are only unpacked, which is quick (to leave out manuals would take twice as long); no package is
+# configured, no service is known.
+OPTIONS = ("--variant=extract",)
 COMMAND_SECONDS_MAX = 60
 STUB = "opt/portillon/venv/bin/portillon-gate"  # in the place of what cloud-init installs
 
