@@ -311,7 +311,7 @@ def story(
 
 @app.command()
 def drill(
-    name: Annotated[str, typer.Argument(help="rollout: a configuration that fails its health check rolls back.")],
+    name: Annotated[str, typer.Argument(help="claim, rotate, revoke, rollout or update.")],
     directory: Directory = Path(".drill"),
     as_json: AsJson = False,
 ) -> None:

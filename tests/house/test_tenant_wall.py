@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from tests.house.tree import dotted, listing, python_files, text, tree
+from tests.house.tree import dotted, listing, python_files, text, walked
 
 SCHEMA = "cloud/schema/schema.sql"
 # Tables in which no row is about a person: places, what the machine knows of itself, public keys.
@@ -68,7 +68,7 @@ def test_no_statement_is_glued_together_from_values() -> None:
     problems = [
         f"{name}:{node.lineno}"
         for name in python_files("cloud")
-        for node in ast.walk(tree(name))
+        for node in walked(name)
         if isinstance(node, ast.Call)
         and dotted(node.func).split(".")[-1] in {"execute", "executemany", "copy"}
         and node.args
@@ -84,7 +84,7 @@ def test_a_transaction_is_asked_for_in_one_place_so_that_it_commits_before_the_a
         f"{name}:{node.lineno} Depends with its own scope; use an alias of {' or '.join(TRANSACTIONS_BEGIN_IN)}"
         for name in python_files("cloud")
         if name not in TRANSACTIONS_BEGIN_IN
-        for node in ast.walk(tree(name))
+        for node in walked(name)
         if isinstance(node, ast.Call) and dotted(node.func).split(".")[-1] == "Depends"
         if any(keyword.arg == "scope" for keyword in node.keywords)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from tests.house.tree import HOUSES, dotted, imported_names, listing, python_files, text, tree
+from tests.house.tree import HOUSES, dotted, imported_names, listing, python_files, text, walked
 
 # `pytest.skip(...)` in a fixture says what a machine lacks; scripts/run_tests.py then fails, for CI lacks nothing.
 SKIPS = re.compile(r"mark\.(?:skip|skipif|xfail)\b|pytest\.(?:xfail|importorskip)\(")
@@ -14,7 +14,7 @@ SKIPS = re.compile(r"mark\.(?:skip|skipif|xfail)\b|pytest\.(?:xfail|importorskip
 def patches_ours(name: str) -> list[str]:
     """Calls monkeypatch.setattr / delattr on a module, class or function of the four houses."""
     origins, found = imported_names(name), []
-    for node in ast.walk(tree(name)):
+    for node in walked(name):
         if not (
             isinstance(node, ast.Call) and dotted(node.func).endswith(("monkeypatch.setattr", "monkeypatch.delattr"))
         ):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 from fnmatch import fnmatch
 
-from tests.house.tree import HOUSES, dotted, imported_names, listing, python_files, tree
+from tests.house.tree import HOUSES, dotted, imported_names, listing, python_files, walked
 
 ENVIRONMENT = {"os.environ", "os.getenv", "os.environb", "os.putenv"}
 CLOCK = {
@@ -36,7 +36,7 @@ def uses(name: str, watched: set[str]) -> list[str]:
     """Lines of a file that touch one of the watched names, however it was imported."""
     origins = imported_names(name)
     found = []
-    for node in ast.walk(tree(name)):
+    for node in walked(name):
         if isinstance(node, ast.Attribute | ast.Name):
             first, _, rest = dotted(node).partition(".")
             if first in origins and f"{origins[first]}{'.' + rest if rest else ''}" in watched:

@@ -43,12 +43,18 @@ def tree(name: str) -> ast.Module:
     return ast.parse(text(name), filename=name)
 
 
+@cache
+def walked(name: str) -> tuple[ast.AST, ...]:
+    """Every node of a file: walked once for all rules."""
+    return tuple(ast.walk(tree(name)))
+
+
 def nodes(name: str, *kinds: type[ast.AST]) -> Iterator[ast.AST]:
-    return (node for node in ast.walk(tree(name)) if isinstance(node, kinds))
+    return (node for node in walked(name) if isinstance(node, kinds))
 
 
 def functions(name: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(tree(name)):
+    for node in walked(name):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
@@ -66,7 +72,7 @@ def dotted(node: ast.AST) -> str:
 def imported_names(name: str) -> dict[str, str]:
     """Local name -> where it came from (`clock` -> `cloud.kit.clock`), for every import in the file."""
     found: dict[str, str] = {}
-    for node in ast.walk(tree(name)):
+    for node in walked(name):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 local = alias.asname or alias.name.split(".")[0]
