@@ -476,7 +476,8 @@ def run_cloud(settings: dict[str, str], log: Path, *arguments: str) -> str:
         )
     if done.returncode:
         what = f"`portillon-cloud {' '.join(arguments[:2])}` ended with {done.returncode}"
-        raise WorldFault(f"{what}:\n{tail(log)}\n", f"Read {log}.")
+        said = done.stdout.decode(errors="replace").strip()
+        raise WorldFault(f"{what}:\n{said or tail(log)}\n", f"Read {log}.")
     return done.stdout.decode()
 
 
