@@ -49,7 +49,7 @@ from protocols.passes import Credential, looks_like_pass
 from protocols.reasons import DocumentCode, DocumentKind, Reason
 from protocols.rules import Hours
 
-POLL_SECONDS = 0.004  # between two looks at a camera that has no new frame
+POLL_SECONDS = 0.008  # between two looks at a camera that has no new frame: a new one waits 4 ms on average
 HOUSEKEEPING_SECONDS = 1.0
 PURGE_SECONDS = 600.0
 COUNTS_SECONDS = 60.0  # what was only counted goes into the ledger so often

@@ -4,6 +4,7 @@ One server a test process (PORTILLON_TEST_DATABASE=wheel|system|timescale, else 
 one clone a test. Whoever asks for a database carries the marker `database` by itself, and whole stacks `serial`.
 """
 
+import gc
 import os
 import secrets
 import shutil
@@ -45,6 +46,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("database")
         if item.nodeid.startswith(("tests/faults/", "tests/journeys/")):
             item.add_marker("serial")
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end: the garbage collector need not look at it again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
