@@ -185,7 +185,7 @@ def step(door: Door, happening: Happening, now: int, times: Times) -> tuple[Door
     door = _happens(door, happening, now, times)
     door = _settled(door, now, times)
     if door == before:
-        return before, tuple(moments)  # so it is hundreds of times a second
+        return before, tuple(moments)  # so it is a hundred times a second
     began = [told for told in Told if told in door.standing - before.standing]
     ended = [Told(f"{told}_over") for told in Told if told in before.standing - door.standing]
     return door, (*moments, *began, *ended)

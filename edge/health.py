@@ -74,7 +74,7 @@ class Health:
     def fault(self, part: str, what: str | None) -> None:
         """Part (camera, broker, journal, …) has this fault, or none. A change is one line of the log."""
         if self._faults.get(part) == what:
-            return  # said of each part hundreds of times a second
+            return  # said of each part a hundred times a second
         with self._lock:
             if self._faults.get(part) == what:
                 return

@@ -33,11 +33,11 @@ def files(first: list[str], *patterns: str, mark: str = "") -> list[str]:
 
 
 # Apart, for Playwright keeps an event loop running in its process. The longest come first, see BY_FILE.
-BROWSERS = files(["tests/browser/test_page_rules.py", "tests/journeys/test_main_job.py"], "tests/browser/test_*.py")
+BROWSERS = files(["tests/browser/test_page_rules.py", "tests/journeys/test_main_job.py"], "tests/browser/**/test_*.py")
 STACKS = files(
     ["tests/journeys/test_drills.py", "tests/faults/test_outages.py", "tests/journeys/test_morning.py",
      "tests/faults/test_chaos.py", "tests/journeys/test_demo.py", "tests/journeys/test_stories.py"],
-    "tests/faults/test_*.py", "tests/journeys/test_*.py",
+    "tests/faults/**/test_*.py", "tests/journeys/**/test_*.py",
 )  # fmt: skip
 STACKS.remove("tests/journeys/test_main_job.py")
 WAITING = [path for path in files([], "tests/**/test_*.py", mark="mark.serial") if path not in BROWSERS]

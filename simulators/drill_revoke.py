@@ -14,8 +14,11 @@ from pathlib import Path
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from protocols import topics
+from protocols.limits import SESSION_EXPIRY_SECONDS
 from simulators.drill import Drill, Json
 from simulators.parts import Part
 from simulators.processes import WorldFault
@@ -58,10 +61,15 @@ def play(drill: Drill) -> Json:
 
 
 def is_let_in(secured: Secured, line: Path) -> bool:
-    """Return whether the broker lets somebody in who holds this certificate and key. It pushes the gate itself off."""
+    """Return whether the broker lets somebody in who holds this certificate and key. It pushes the gate itself off.
+
+    The gate's session is left as it was: what is sent to the gate before it is back waits for it.
+    """
     client, connected, gone = _client(secured, line)
+    kept = Properties(PacketTypes.CONNECT)
+    kept.SessionExpiryInterval = SESSION_EXPIRY_SECONDS
     try:
-        client.connect("127.0.0.1", secured.gates_port)
+        client.connect("127.0.0.1", secured.gates_port, clean_start=False, properties=kept)
         client.loop_start()
         deadline = time.monotonic() + ANSWER_SECONDS
         while time.monotonic() < deadline and not connected.is_set() and not gone.is_set():
