@@ -45,7 +45,7 @@ class Tour:
 
     def __init__(self, stage: Stage, links: list[Link], port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self._socket = _bind(port)
+        self._socket = listen_at(port)
         config = uvicorn.Config(
             build(stage, links, self.url),
             log_config=None,
@@ -67,12 +67,18 @@ class Tour:
         self._socket.close()
 
 
-def _bind(port: int) -> socket.socket:
+def listen_at(port: int) -> socket.socket:
+    """Return a socket of the loopback at which a visitor may knock already: who comes before the page waits for it.
+
+    Raises WorldFault where another program has the port.
+    """
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
+        listener.listen()
     except OSError as error:
+        listener.close()
         raise WorldFault(
             f"Port {port}, on which the tour page shall be, is taken.",
             f"Stop what listens there (`ss -ltnp 'sport = :{port}'`), or use `--fresh --port 0`.",
