@@ -1,14 +1,11 @@
 # Each target is a line or two; what needs more is a script in scripts/ that can be read and run by itself.
-.PHONY: demo install packages development ready test test-long check fix bench translations
+.PHONY: demo install test test-long check fix bench translations
 MAKEFLAGS += --no-print-directory
 
 demo: ; @scripts/install.sh run >&2 && exec .venv/bin/portillon-sim demo $(ARGS)
 install: ; @scripts/install.sh run
-packages: ; @scripts/packages.sh
-development: ; @scripts/install.sh dev
-ready: ; @$(MAKE) -j2 packages development
-test: ready ; @.venv/bin/python scripts/run_tests.py
-test-long: ready ; @.venv/bin/python scripts/run_tests.py --long
+test: ; @scripts/install.sh dev && .venv/bin/python scripts/run_tests.py
+test-long: ; @scripts/install.sh dev && .venv/bin/python scripts/run_tests.py --long
 check: ; @scripts/install.sh dev && .venv/bin/python scripts/run_tests.py --check
 fix: ; @scripts/install.sh dev && .venv/bin/ruff check --fix .
 bench: ; @scripts/install.sh dev && .venv/bin/python bench/run.py $(ARGS)

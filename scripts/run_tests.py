@@ -1,7 +1,8 @@
 """Run every check and every test, in the order that finds faults soonest, and end with one closing line.
 
-Responsible for: which tests run side by side and which alone, on which database; one count of them all.
-Not responsible for: what a test needs (its fixtures know) or for installing anything (scripts/install.sh, packages.sh).
+Responsible for: which tests run side by side and which alone, on which database; one count of them all; that Debian's
+packages come (scripts/packages.sh) while what needs none of them is checked.
+Not responsible for: what a test needs (its fixtures know), nor for its own Python (scripts/install.sh).
 A skipped or expected-to-fail test is a failure: whatever can run must run. Only the marker `hardware` is left out.
 """
 
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,8 @@ STACKS = files(
 STACKS.remove("tests/journeys/test_main_job.py")
 WAITING = [path for path in files([], "tests/**/test_*.py", mark="mark.serial") if path not in BROWSERS]
 NOT_APART = [f"--ignore={path}" for path in ("tests/house", "tests/faults", "tests/journeys", "tests/browser")]
+# Nothing is kept for a next run, and schemathesis is called as a library: as a plugin it costs each process a second.
+PLUGINS = ["-p", "no:cacheprovider", "-p", "no:schemathesis"]
 # Two cores; a third worker runs while one of the others waits for a disk, a broker or a program.
 WORKERS = ["-n", "3"]
 # A whole stack, and whatever waits for a door, a disk or a broker, leaves most of a core idle: a file each for three
@@ -77,7 +80,7 @@ class Run:
 
     def command(self, folder: Path) -> list[str]:
         report = f"--junit-xml={self.report(folder)}"
-        return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", report, *self.arguments]
+        return [sys.executable, "-m", "pytest", "-q", *PLUGINS, report, *self.arguments]
 
 
 @dataclass
@@ -198,22 +201,61 @@ def count(run: Run, code: int | None, folder: Path, tally: Tally) -> None:
         tally.complain(f"{run.title}: pytest ended with {code}")
 
 
+def in_the_way(install: Sequence[str]) -> str:
+    """Install what Debian brings and tell what it said; return that again where something is in the way."""
+    done = subprocess.run(
+        install, check=False, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True,
+    )  # fmt: skip
+    print(done.stdout, end="", file=sys.stderr, flush=True)
+    return done.stdout.strip() or f"{install[0]} ended with {done.returncode}" if done.returncode else ""
+
+
+def make_folders(coming: Future[str]) -> None:
+    if not coming.result():
+        subprocess.run([sys.executable, "-c", MAKE_FOLDERS], check=False, cwd=ROOT, stderr=subprocess.DEVNULL)
+
+
+@contextmanager
+def packages() -> Iterator[Future[str]]:
+    """Let Debian's packages come, and the two folders be made with them, while other things run."""
+    with ThreadPoolExecutor() as pool:
+        coming = pool.submit(in_the_way, ["scripts/packages.sh"])
+        folders = pool.submit(make_folders, coming)
+        yield coming
+        folders.result()
+
+
+def check_all(folder: Path, tally: Tally) -> None:
+    """Run what needs nothing but Python: seconds, before each commit."""
+    check("ruff", [str(BIN / "ruff"), "check", "."], tally)
+    with beside("pyright", [str(BIN / "pyright")], tally):
+        pytest(HOUSE, folder, tally)
+
+
+def run_all(runs: Sequence[Run], coming: Future[str], folder: Path, tally: Tally) -> None:
+    """Run what needs Debian's packages when they are there, and say what keeps them away where they are not."""
+    if coming.result():
+        tally.complain(f"the tests were not run: {coming.result()}")
+        return
+    for run in runs:
+        pytest(run, folder, tally)
+
+
 def main() -> int:
     mode = sys.argv[1] if len(sys.argv) > 1 else ""
     if mode not in RUNS:
         print("usage: run_tests.py [--check | --long]", file=sys.stderr)
         return 2
     tally, started = Tally(), time.monotonic()
-    make = "" if mode == "--check" else MAKE_FOLDERS
-    folders = subprocess.Popen([sys.executable, "-c", make], cwd=ROOT, stderr=subprocess.DEVNULL)
     with tempfile.TemporaryDirectory() as folder:
-        if mode != "--long":
-            check("ruff", [str(BIN / "ruff"), "check", "."], tally)
-            with beside("pyright", [str(BIN / "pyright")], tally):
-                pytest(HOUSE, Path(folder), tally)
-        for run in RUNS[mode]:
-            pytest(run, Path(folder), tally)
-    folders.wait()
+        if mode == "--check":
+            check_all(Path(folder), tally)
+        else:
+            with packages() as coming:
+                if not mode:
+                    check_all(Path(folder), tally)
+                run_all(RUNS[mode], coming, Path(folder), tally)
     print(f"\n-- {time.monotonic() - started:.0f} s in all", flush=True)
     for complaint in tally.complaints:
         print(f"failed: {complaint}")

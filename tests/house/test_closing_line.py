@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
-from scripts.run_tests import Run, Tally
+from scripts.run_tests import Run, Tally, in_the_way, run_all
 from scripts.run_tests import pytest as run_pytest
 
 PASSES = "def test_two_and_two_are_four():\n    assert 2 + 2 == 4\n"
@@ -52,3 +53,19 @@ def test_a_run_beside_another_is_counted_as_strictly(tmp_path: Path) -> None:
     tally, other = Tally(), Run("second", [str(tmp_path / "test_second.py")])
     run_pytest(Run("first", [str(tmp_path / "test_first.py")], beside=other), tmp_path, tally)
     assert (tally.passed, tally.failed) == (2, 1)
+
+
+def test_what_keeps_packages_away_is_told_at_once_and_is_the_failure_in_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coming: Future[str] = Future()
+    coming.set_result(in_the_way(["sh", "-c", "echo type: sudo apt-get install mosquitto >&2; exit 1"]))
+    assert "type: sudo apt-get install mosquitto" in capsys.readouterr().err
+    tally = Tally()
+    run_all([Run("never", ["tests"])], coming, tmp_path, tally)
+    assert tally.complaints == ["the tests were not run: type: sudo apt-get install mosquitto"]
+    assert (tally.passed, tally.failed) == (0, 1)
+
+
+def test_packages_that_are_there_are_in_nobodys_way() -> None:
+    assert in_the_way(["true"]) == "" and in_the_way(["false"]) == "false ended with 1"
