@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from cloud.home.tablet_pages import seal
 from protocols.events import Kind
 from protocols.passes import OUT, card_text, issue_card
-from tests.browser.test_page_rules import AXE, SMALL_CONTROLS, violations
+from tests.browser.test_page_rules import AXE, WRONG_SIZES, violations
 from tests.edge.household import Phone
 from tests.edge.line import SITE, until
 from tests.edge.test_tablet_pages import House, answers
@@ -152,10 +152,8 @@ def test_axe_finds_nothing_and_every_control_is_large(page: Page, house: House) 
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
         for tab in TABS:
             open_tab(page, tab)
-            problems += [f"{tab} {viewport['width']} {found}" for found in violations(page)]
-            problems += [f"{tab} {small}" for small in page.evaluate(SMALL_CONTROLS, CONTROL_PIXELS_MIN)]
-            if page.evaluate("() => document.documentElement.scrollWidth > innerWidth"):
-                problems.append(f"{tab} {viewport['width']} is wider than the screen")
+            wrong = [*page.evaluate(WRONG_SIZES, CONTROL_PIXELS_MIN), *violations(page)]
+            problems += [f"{tab} {viewport['width']} {found}" for found in wrong]
     assert not problems, "\n".join(problems)
 
 
