@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from simulators import processes
 from simulators.broker import start_broker
 from simulators.database import RunningDatabase, start_database
 from simulators.processes import WorldFault, identify, unprivileged
@@ -65,19 +65,27 @@ def test_a_long_directory_name_still_gets_a_socket_that_fits(tmp_path: Path) -> 
 
 
 @pytest.fixture
-def as_in_a_container(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """Root may make no user namespace, as in most containers."""
-    monkeypatch.setattr(processes, "_in_a_namespace", lambda: ("false",))
-    unprivileged.cache_clear()
-    yield monkeypatch
+def only_these(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Leave these commands alone on the PATH: without `unshare` root makes no user namespace, as in most containers."""
+
+    def leave(*names: str) -> None:
+        (tmp_path / "bin").mkdir()
+        for name in names:
+            (tmp_path / "bin" / name).symlink_to(shutil.which(name) or f"/usr/bin/{name}")
+        monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+        unprivileged.cache_clear()
+
+    yield leave
     unprivileged.cache_clear()
 
 
-@pytest.mark.usefixtures("as_in_a_container")
-def test_where_root_has_no_user_namespace_servers_run_as_another_user_in_a_closed_folder(tmp_path: Path) -> None:
+def test_where_root_has_no_user_namespace_servers_run_as_another_user_in_a_closed_folder(
+    tmp_path: Path, only_these: Callable[..., None]
+) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    database, broker = start_database(closed / "d", "wheel", durable=False), start_broker(closed / "b", "auto")
+    only_these("setpriv", "true")
+    database, broker = start_database(closed / "d", "wheel", durable=False), start_broker(closed / "b", "mosquitto")
     try:
         with psycopg.connect(database.url) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
@@ -90,10 +98,10 @@ def test_where_root_has_no_user_namespace_servers_run_as_another_user_in_a_close
 
 
 def test_where_root_can_be_nobody_else_it_is_told_so(
-    as_in_a_container: pytest.MonkeyPatch, tmp_path: Path
+    only_these: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    as_in_a_container.setattr(processes, "_as_nobody", lambda: ("false",))
-    as_in_a_container.setattr("os.geteuid", lambda: 0)
+    only_these("true")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
     with pytest.raises(WorldFault, match="Run this as an ordinary user, or set PORTILLON_DATABASE_URL"):
         start_database(tmp_path / "d", "wheel")
 
