@@ -150,11 +150,9 @@ def test_a_command_heard_twice_is_done_once_also_over_a_restart(tmp_path: Path) 
     asking.cloud.publish_down(topics.COMMAND, data)
     until(lambda: asking.gate.appliance.health.counters.get("command_again") == 1)
     assert (asking.gate.pulses, len(asking.answers()), asking.written()) == (0, 1, ["open"])
-    asking.gate.appliance.loop._parts.clock.state = "untrusted"
-    until(lambda: asking.gate.appliance.loop.gate.roster.clock == "untrusted")
+    asking.gate.be_told_of_the_clock("untrusted")
     assert asking.answer("open")["told"] == {"code": "CLOCK_UNTRUSTED"}
-    asking.gate.appliance.loop._parts.clock.state = "ntp"
-    until(lambda: asking.gate.appliance.loop.gate.roster.clock == "ntp")
+    asking.gate.be_told_of_the_clock("ntp")
     assert asking.answer("restart")["state"] == "done"
     until(lambda: asking.gate.appliance.again == "restart")
     asking.gate._thread.join(5)

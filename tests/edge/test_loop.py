@@ -136,8 +136,7 @@ def test_what_the_gate_tells_of_itself_waits_for_the_journal_with_its_moment(gat
     blocker.execute("BEGIN IMMEDIATE")
     gate.take((topics.MODE, site.mode(Mode.LOCKDOWN)))  # the commit that fails first
     until(lambda: "journal" in gate.appliance.status()["faults"], 12)
-    gate.appliance.loop._parts.clock.state = "holdover"  # and one that is decided while it is known to fail
-    until(lambda: gate.appliance.loop.gate.roster.clock == "holdover", 12)
+    gate.be_told_of_the_clock("holdover")  # and one that is decided while it is known to fail
     decided = time.time()
     blocker.execute("ROLLBACK")
     until(lambda: Kind.GAP in kinds(gate), 12)
@@ -200,8 +199,7 @@ def test_a_list_whose_key_comes_later_is_taken_then(gate: RunningGate, site: Sit
 
 
 def test_a_receipt_of_ten_minutes_ahead_locks_no_family_out_in_holdover(gate: RunningGate, site: Site) -> None:
-    gate.appliance.loop._parts.clock.state = "holdover"
-    until(lambda: gate.appliance.loop.gate.roster.clock == "holdover")
+    gate.be_told_of_the_clock("holdover")
     gate.appliance.loop._parts.inbox.put(Heard("receipt", at=int(time.time()) + 600))
     until(lambda: gate.appliance.health.counters.get("alarm_RECEIPT_FUTURE"))
     assert gate.answer_to(family(site).text())["code"] == "OPEN"
