@@ -47,7 +47,7 @@ NOT_APART = [f"--ignore={path}" for path in ("tests/house", "tests/faults", "tes
 PLUGINS = ["-p", "no:cacheprovider", "-p", "no:schemathesis"]
 # Two cores; a third worker runs while one of the others waits for a disk, a broker or a program.
 WORKERS = ["-n", "3"]
-# A whole stack, and whatever waits for a door, a disk or a broker, leaves most of a core idle: a file each for four
+# A whole stack, and whatever waits for a door, a disk or a broker, leaves most of a core idle: a file each for three
 # workers, and another run beside them. The longest come first, so that none is left to run alone.
 BY_FILE = ["--dist", "loadfile", "--no-loadscope-reorder"]
 # What may differ where the ledger is a hypertable: its rows, its migrations, what reads and deletes them. The rules of
@@ -129,7 +129,7 @@ NORMAL = [
     Run("browsers side by side", ["-n", "2", *BY_FILE, "-m", "not long and not hardware", *BROWSERS]),
     Run(
         "a file at a time each: faults, journeys, what waits",
-        ["-n", "4", *BY_FILE, "-m", "serial and not long and not hardware", *STACKS, *WAITING],
+        [*WORKERS, *BY_FILE, "-m", "serial and not long and not hardware", *STACKS, *WAITING],
         beside=ON_TIMESCALE,
     ),
 ]

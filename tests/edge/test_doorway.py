@@ -112,9 +112,8 @@ def test_a_forced_door_is_written_and_cried_until_it_is_shut(entrance: Entrance)
 
 def test_the_exit_button_is_observed_and_moves_nothing(entrance: Entrance) -> None:
     entrance.wire(EXIT, high=False)
-    time.sleep(0.08)
+    until(lambda: entrance.turn() and entrance.door._door.reason_until)  # pressed until it was seen, as people do
     entrance.wire(EXIT, high=True)
-    time.sleep(0.08)
     entrance.wire(CONTACT, high=True)
     entrance.until_state("open")
     assert (entrance.rows, entrance.strike) == ([], [False])
