@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from protocols import topics
 from protocols.documents import Reader, load_gate_list, load_policy_list
@@ -32,8 +33,11 @@ OPENING_CODES = ("OPEN", "CONFIRMED")
 OPENING_KINDS = (10, 11, 12)  # a further pulse, a mode, a command: each a row of its own
 PASS_KINDS = (1, 2, 3, 9, 14, 15)
 RECEIPTS_MAX = 200_000
+REST_SECONDS = 1.0  # within which what a gate writes is on its way
+READINGS_MAX = 10
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 class Lookout:
@@ -49,12 +53,14 @@ class Lookout:
         self.segments: dict[int, bytes] = {}
         self.receipts: list[Receipt] = []
         self.raw_receipts: dict[int, bytes] = {}
+        self.passed = 0  # segments and receipts
         self.on_segment: Callable[[], None] | None = None  # called once, in the line's thread
 
     def __call__(self, passed: Passed) -> None:
         topic = topics.parse(passed.publish.topic)
         if topic is None or topic.gate != passed.gate:
             return
+        self.passed += topic.leaf in (topics.EVENTS, topics.RECEIPT)
         if passed.direction == UP and topic.leaf == topics.EVENTS:
             self.segments[passed.gate] = passed.publish.payload
             call, self.on_segment = self.on_segment, None
@@ -173,7 +179,21 @@ class Findings:
 def judge(stack: Stack, lookout: Lookout, records: dict[int, Path], heard: dict[int, list[Fact]]) -> Findings:
     """Read all that is left and compare it. records: the witness' folder by gate; heard: what `facts_heard` returns."""
     lines = {gate: (folder / RECORD).read_text().splitlines() for gate, folder in records.items()}
-    return compare(read_ledger(stack), _heads_in_cloud(stack), lookout.receipts, lines, heard)
+    receipts, ledger, heads = at_rest(
+        lambda: (list(lookout.receipts), read_ledger(stack), _heads_in_cloud(stack)), lambda: lookout.passed
+    )
+    return compare(ledger, heads, receipts, lines, heard)
+
+
+def at_rest(read: Callable[[], T], passed: Callable[[], int]) -> T:
+    """Return what was read while nothing passed on the lines: a gate tells of itself now and then, and a row between
+    two readings looks like a lost or an invented one. Of lines that never rest, the last reading. passed: so far."""
+    for _ in range(READINGS_MAX - 1):
+        before, found = passed(), read()
+        time.sleep(REST_SECONDS)
+        if passed() == before:
+            return found
+    return read()
 
 
 def compare(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from protocols.events import Receipt
-from simulators.evidence import Findings, answered_since, compare, facts_heard
+from simulators.evidence import Findings, answered_since, at_rest, compare, facts_heard
 from simulators.gatehouse import Arrival
 from simulators.morning import Fact, Ledger
 from simulators.phone import HeldPass, make_phone
@@ -123,6 +123,11 @@ def test_a_receipt_of_what_the_cloud_does_not_hold_is_wrong() -> None:
 def test_an_opening_with_no_row_of_its_own_is_told_with_its_gate() -> None:
     found = what_is_left(records={11: ["wrote 1 1", "pin 17 output 1", "pin 17 output 1"]})
     assert trouble(found) == {"unwritten_openings": 1} and found.details == ["gate 11 opened with no row: opening 2"]
+
+
+def test_what_was_read_while_something_passed_on_the_lines_is_read_again() -> None:
+    readings, passed = iter(["between two rows", "at rest", "once more"]), iter([5, 6, 6, 6, 7])
+    assert at_rest(lambda: next(readings), lambda: next(passed)) == "at rest"
 
 
 def test_what_a_gate_said_without_a_row_is_no_fact() -> None:
