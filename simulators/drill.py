@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -80,7 +81,7 @@ def play(stack: Stack, name: str, say: Say = lambda _words: None) -> Json:
 
 
 def run_drill(name: str, directory: Path, say: Say) -> Json:
-    """Play a drill on a stack of its own, made in the directory where there is none. Raises WorldFault."""
+    """Play a drill on a stack of its own, made anew in the directory. Raises WorldFault."""
     if name not in DRILLS:
         raise WorldFault(f"There is no drill {name!r}.", f"There are: {', '.join(DRILLS)}.", code=2)
     began = time.monotonic()
@@ -95,9 +96,22 @@ def run_drill(name: str, directory: Path, say: Say) -> Json:
 
 @contextmanager
 def _stack_of(directory: Path) -> Iterator[Stack]:
+    _clear(directory)
     stack = Stack(directory)
     try:
         stack.up(Wishes(sizes=SIZES, mtls=True))
         yield stack
     finally:
         stack.down()
+
+
+def _clear(directory: Path) -> None:
+    """Begin anew, for a drill leaves revoked gates and rolled keys behind. Only what a drill made is cleared."""
+    mark = directory / "made-by-a-drill"
+    if directory.exists() and any(directory.iterdir()):
+        if not mark.exists():
+            raise WorldFault(f"{directory} holds something that no drill made.", "Name an empty directory with --dir.")
+        Stack(directory).down()
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    mark.touch()

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from simulators.drill import run_drill
 from simulators.optics import DISTORTIONS
 from simulators.parts import command_path
+from simulators.processes import WorldFault
 
 
 def simulate(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -59,3 +61,10 @@ def test_a_wrong_word_ends_with_the_right_code_and_says_what_to_type(
     assert ended.returncode == code
     assert words in " ".join(ended.stderr.replace("│", " ").split())
     assert ended.stdout == "" and "Traceback" not in ended.stderr
+
+
+def test_a_drill_clears_no_directory_that_no_drill_made(tmp_path: Path) -> None:
+    (tmp_path / "letters.txt").write_text("dear")
+    with pytest.raises(WorldFault, match="holds something that no drill made"):
+        run_drill("revoke", tmp_path, lambda _words: None)
+    assert (tmp_path / "letters.txt").read_text() == "dear"
